@@ -1,0 +1,53 @@
+package lora
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// engineNames lists what Open accepts, for error messages.
+const engineNames = "cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0"
+
+// openers makes engines by family, the part of the name before the colon; the
+// argument is the part after it. A file with a build tag replaces an entry from
+// its init function.
+var openers = map[string]func(variant string) (Engine, error){
+	"float64": openFloat64,
+	"cuda":    openWithoutCUDA,
+}
+
+// Open makes an engine:
+//
+//	cpu           float32, the fastest variant that this machine runs
+//	cpu:avx512    that variant, or an error that names what the machine runs
+//	cpu:avx2
+//	cpu:generic   plain Go, on every machine
+//	float64       plain loops in float64, the reference; slow
+//	cuda:0        an NVIDIA GPU by number; needs the build tag cuda
+//
+// Any other name is an error that lists these. Engines share nothing: a program may
+// open several, one per goroutine for example.
+func Open(name string) (Engine, error) {
+	family, variant, colon := strings.Cut(name, ":")
+	open, known := openers[family]
+	if !known || colon && variant == "" {
+		return nil, fmt.Errorf("lora: unknown engine %q, allowed are %s", name, engineNames)
+	}
+	engine, err := open(variant)
+	if err != nil {
+		return nil, fmt.Errorf("lora: cannot open engine %q: %w", name, err)
+	}
+	return engine, nil
+}
+
+func openFloat64(variant string) (Engine, error) {
+	if variant != "" {
+		return nil, errors.New("the float64 engine has no variants, allowed are " + engineNames)
+	}
+	return newRefEngine(), nil
+}
+
+func openWithoutCUDA(string) (Engine, error) {
+	return nil, errors.New("built without CUDA (build with -tags cuda)")
+}
