@@ -1,0 +1,71 @@
+// Command asm writes the amd64 kernels of package gemm.
+//
+//	go run . -isa avx512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm
+package main
+
+import (
+	"flag"
+	"log"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	// These mirror package gemm.
+	nr         = 32             // columns of a panel
+	leftStride = 4 * (384 + 16) // bytes between packed rows
+
+	tileSignature = "func(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)"
+	wideSignature = "func(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)"
+)
+
+func main() {
+	isa := flag.String("isa", "avx512", "instruction set: avx512 or avx2")
+	flag.Parse()
+	ConstraintExpr("amd64,!purego")
+	switch *isa {
+	case "avx512":
+		avx512()
+	case "avx2":
+		avx2()
+	default:
+		log.Fatalf("asm: unknown instruction set %q", *isa)
+	}
+	Generate()
+}
+
+// number is an immediate of the width that arithmetic instructions take.
+func number(n int) Op {
+	if n < 128 {
+		return U8(n)
+	}
+	return U32(n)
+}
+
+// argument loads a parameter into a register.
+func argument(name string) reg.GPVirtual {
+	return Load(Param(name), GP64()).(reg.GPVirtual)
+}
+
+// loop emits body while counter >= step, which body consumes; prefix makes the
+// labels unique within the function.
+func loop(prefix string, counter reg.GPVirtual, step int, body func()) {
+	CMPQ(counter, Imm(uint64(step)))
+	JLT(LabelRef(prefix + "_done"))
+	Label(prefix)
+	body()
+	SUBQ(Imm(uint64(step)), counter)
+	CMPQ(counter, Imm(uint64(step)))
+	JGE(LabelRef(prefix))
+	Label(prefix + "_done")
+}
+
+// pauseFunc emits the hint for loops that spin.
+func pauseFunc() {
+	TEXT("pause", NOSPLIT, "func()")
+	Doc("pause tells the processor that the caller spins.")
+	PAUSE()
+	RET()
+}

@@ -1,0 +1,42 @@
+// Package gemm multiplies float32 matrices at the speed of the processor.
+//
+//	pool, _ := gemm.NewPool(0, "")            // one worker per GOMAXPROCS, best variant
+//	defer pool.Close()
+//	w := gemm.PackF32(gemm.View(weights, n, k)) // frozen once: W [N, K]
+//	gemm.MulT(y, x, w, 1, 0, pool)            // y [M, N] = x [M, K] · Wᵀ
+//	gemm.Mul(dx, dy, w, 1, 0, pool)           // dx [M, K] = dy [M, N] · W
+//	gemm.Gemm(true, false, 1, dy, x, 1, dw, pool) // dw [N, K] += dyᵀ · x
+//
+// # Order of summation
+//
+// Every output element has one float32 accumulator and meets its terms in
+// ascending order of the reduction index:
+//
+//	acc = beta * y[i,j]                  // 0 if beta is 0: y is not read
+//	for r := range K {
+//		acc += (alpha * x[i,r]) * w[j,r] // fused in the assembly variants
+//	}
+//	y[i,j] = acc
+//
+// alpha*x is rounded once, before the sum. The result of a row therefore depends
+// on that row, on the weights and on the variant, and on nothing else: not on
+// the number of rows, workers, blocks or chunks. A product taken in several
+// ranges of the reduction with beta = 1 equals the product in one piece, bit by
+// bit; a bias is added by filling y with it and passing beta = 1. Zero is not
+// special: NaN and Inf in x or w reach y even where alpha or the other factor
+// is 0.
+//
+// # Variants
+//
+// The kernels exist for AVX-512, for AVX2 with FMA, and as plain Go, which is
+// also all there is under the build tag purego and on other processors. The
+// plain loops define what the assembly computes; it differs from them only in
+// fusing multiplication and addition. A variant belongs to a [Pool].
+//
+// # Duties of the caller
+//
+// Outputs must not overlap inputs. One goroutine at a time may use a Pool. A
+// [Packed] is immutable and may be read from any number of goroutines. Wrong
+// shapes panic. Nothing is allocated in the steady state: scratch memory belongs
+// to the pool and grows to the largest product seen.
+package gemm

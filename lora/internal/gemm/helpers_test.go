@@ -1,0 +1,149 @@
+package gemm
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// eachVariant runs f once for every variant of this machine, with one and with
+// three workers.
+func eachVariant(t *testing.T, f func(t *testing.T, p *Pool)) {
+	for _, v := range Variants() {
+		for _, workers := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/%d", v, workers), func(t *testing.T) { f(t, open2(t, workers, v)) })
+		}
+	}
+}
+
+func open2(t testing.TB, workers int, variant string) *Pool {
+	t.Helper()
+	p, err := NewPool(workers, variant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// guard stands where no kernel may write.
+const guard = 12345.678
+
+// framed is a matrix with a stride longer than its rows, guard words in the gaps
+// and at both ends.
+type framed struct {
+	Dense
+	all []float32
+}
+
+func frame(rows, cols, extra int) framed {
+	const margin = 40
+	stride := cols + extra
+	all := make([]float32, 2*margin+rows*stride)
+	for i := range all {
+		all[i] = guard
+	}
+	return framed{Dense{Data: all[margin : len(all)-margin], Rows: rows, Cols: cols, Stride: stride}, all}
+}
+
+// noise fills the matrix from a seed.
+func (f framed) noise(seed uint64) framed {
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := range f.Rows {
+		for j := range f.Row(i) {
+			f.Row(i)[j] = float32(r.NormFloat64())
+		}
+	}
+	return f
+}
+
+// with fills the matrix with one value.
+func (f framed) with(v float32) framed {
+	for i := range f.Rows {
+		for j := range f.Row(i) {
+			f.Row(i)[j] = v
+		}
+	}
+	return f
+}
+
+// checkGuards fails if a word outside the matrix was written.
+func (f framed) checkGuards(t *testing.T, what string) {
+	t.Helper()
+	inside := func(i int) bool {
+		i -= 40
+		return i >= 0 && f.Stride > 0 && i/f.Stride < f.Rows && i%f.Stride < f.Cols
+	}
+	for i, v := range f.all {
+		if !inside(i) && v != guard {
+			t.Fatalf("%s: wrote outside, at %d", what, i-40)
+		}
+	}
+}
+
+func clone(d Dense) Dense {
+	out := View(make([]float32, d.Rows*d.Cols), d.Rows, d.Cols)
+	for i := range d.Rows {
+		copy(out.Row(i), d.Row(i))
+	}
+	return out
+}
+
+func transposed(d Dense) Dense {
+	out := View(make([]float32, d.Rows*d.Cols), d.Cols, d.Rows)
+	for i := range d.Rows {
+		for j, v := range d.Row(i) {
+			out.Data[j*out.Stride+i] = v
+		}
+	}
+	return out
+}
+
+// toBF16 rounds to bfloat16 (toward zero, which any bit pattern survives) and
+// returns the bits and their values.
+func toBF16(d Dense) ([]uint16, Dense) {
+	bits, values := make([]uint16, 0, d.Rows*d.Cols), clone(d)
+	for i := range values.Data {
+		b := math.Float32bits(values.Data[i]) >> 16
+		bits = append(bits, uint16(b))
+		values.Data[i] = math.Float32frombits(b << 16)
+	}
+	return bits, values
+}
+
+// checkProduct compares got with alpha*a·b + beta*c0 in float64. An element
+// that sums K products and c0 in float32 is off by at most (K+3)·u times the sum
+// of magnitudes, u = 2^-24 (Higham, Accuracy and Stability, section 3.1).
+func checkProduct(t *testing.T, what string, got Dense, alpha float32, a, b Dense, beta float32, c0 Dense) {
+	t.Helper()
+	for i := range a.Rows {
+		for j := range b.Cols {
+			sum, size := 0.0, 0.0
+			if beta != 0 {
+				sum = float64(beta) * float64(c0.Row(i)[j])
+				size = math.Abs(sum)
+			}
+			for k := range a.Cols {
+				term := float64(alpha) * float64(a.Row(i)[k]) * float64(b.Data[k*b.Stride+j])
+				sum, size = sum+term, size+math.Abs(term)
+			}
+			limit := float64(a.Cols+3) * 0x1p-24 * 1.01 * size
+			if d := math.Abs(float64(got.Row(i)[j]) - sum); !(d <= limit) {
+				t.Fatalf("%s: element (%d,%d) is %v, want %v ± %g", what, i, j, got.Row(i)[j], sum, limit)
+			}
+		}
+	}
+}
+
+// same fails unless both matrices agree bit by bit.
+func same(t *testing.T, what string, got, want Dense) {
+	t.Helper()
+	for i := range want.Rows {
+		for j, w := range want.Row(i) {
+			if g := got.Row(i)[j]; math.Float32bits(g) != math.Float32bits(w) {
+				t.Fatalf("%s: element (%d,%d) is %v, want %v", what, i, j, g, w)
+			}
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package gemm
+
+import (
+	"fmt"
+	"strings"
+	"unsafe"
+)
+
+// maxMR bounds the rows of a register tile over all variants.
+const maxMR = 16
+
+// tileFunc adds to a tile of fixed height (the index in its table), cols columns
+// wide, the product of k columns of rows and one block of a panel:
+//
+//	for i := range rows {
+//		for j := range cols {
+//			acc := 0                        // c[i*ldc+j] if load is 1
+//			for r := range k {
+//				acc += a[i*leftStride+r] * b[r*NR+j]
+//			}
+//			c[i*ldc+j] = acc
+//		}
+//	}
+//
+// k >= 1, 1 <= cols <= NR. For bfloat16, b[r*NR+j] is the half r%2 of the pair
+// (r/2)*NR+j; b begins with a whole pair.
+type tileFunc func(k int, a *float32, b *byte, c *float32, ldc, cols, load int)
+
+// wideFunc is a tileFunc over several whole panels, stride bytes apart, whose
+// results lie side by side.
+type wideFunc func(k int, a *float32, b *byte, stride int, c *float32, ldc, load int)
+
+// kernels is one variant of everything that is written in assembly.
+type kernels struct {
+	name   string
+	mr     int                 // tallest tile
+	f32    [maxMR + 1]tileFunc // by height, 1..mr
+	narrow [maxMR + 1]tileFunc // at most NR/2 columns, or nil
+	bf16   [maxMR + 1]tileFunc // bfloat16 panels, or nil: then they are widened first
+	wide   [2][maxMR + 1]wideFunc
+	group  [maxMR + 1]int // panels of the wide tile of that height
+
+	block      int // transpose handles block × block
+	transpose  func(dst *uint32, ds int, src *uint32, ss int)
+	widen      func(dst *float32, src *uint32, n int)
+	widenPairs func(dst *float32, src *byte, n int)
+}
+
+// tiles returns the table for the kind of panel and the number of columns.
+func (k *kernels) tiles(bf16 bool, cols int) *[maxMR + 1]tileFunc {
+	switch {
+	case bf16:
+		return &k.bf16
+	case cols <= NR/2 && k.narrow[1] != nil:
+		return &k.narrow
+	}
+	return &k.f32
+}
+
+// wideTile returns the kernel for several panels at once and their number, or
+// nil if there is none for that height.
+func (k *kernels) wideTile(bf16 bool, rows int) (wideFunc, int) {
+	return k.wide[btoi(bf16)][rows], k.group[rows]
+}
+
+// generic is the variant in plain Go.
+var generic = kernels{
+	name:       "generic",
+	mr:         4,
+	f32:        [maxMR + 1]tileFunc{1: tileGo1, 2: tileGo2, 3: tileGo3, 4: tileGo4},
+	block:      8,
+	transpose:  transposeGo,
+	widen:      widenGo,
+	widenPairs: widenPairsGo,
+}
+
+// Variants returns the names of the variants that this build and machine can
+// run, the best first: a subset of "avx512", "avx2" and "generic".
+func Variants() []string {
+	names := make([]string, len(available))
+	for i, k := range available {
+		names[i] = k.name
+	}
+	return names
+}
+
+// best returns the fastest variant.
+func best() *kernels { return available[0] }
+
+// lookup finds a variant by name; "" is the best.
+func lookup(name string) (*kernels, error) {
+	if name == "" {
+		return best(), nil
+	}
+	for _, k := range available {
+		if k.name == name {
+			return k, nil
+		}
+	}
+	return nil, fmt.Errorf("gemm: no variant %q here, have %s", name, strings.Join(Variants(), ", "))
+}
+
+func tileGo1(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+	tileGo(1, k, a, b, c, ldc, cols, load)
+}
+
+func tileGo2(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+	tileGo(2, k, a, b, c, ldc, cols, load)
+}
+
+func tileGo3(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+	tileGo(3, k, a, b, c, ldc, cols, load)
+}
+
+func tileGo4(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+	tileGo(4, k, a, b, c, ldc, cols, load)
+}
+
+// tileGo is the tile in plain Go, four columns at a time. The conversions keep
+// compilers from fusing, so that all heights round alike everywhere.
+func tileGo(rows, k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+	as := unsafe.Slice(a, (rows-1)*leftStride+k)
+	bs := unsafe.Slice((*float32)(unsafe.Pointer(b)), k*NR)
+	cs := unsafe.Slice(c, (rows-1)*ldc+cols)
+	for i := range rows {
+		row := as[i*leftStride:][:k]
+		for j := 0; j < cols; j += 4 {
+			quad(row, bs[j:], cs[i*ldc+j:i*ldc+min(j+4, cols)], load)
+		}
+	}
+}
+
+// quad computes up to four neighbouring elements of one row.
+func quad(row, b, c []float32, load int) {
+	var acc [4]float32
+	if load != 0 {
+		copy(acc[:], c)
+	}
+	a0, a1, a2, a3 := acc[0], acc[1], acc[2], acc[3]
+	for _, x := range row {
+		w := b[:4]
+		a0 += float32(x * w[0])
+		a1 += float32(x * w[1])
+		a2 += float32(x * w[2])
+		a3 += float32(x * w[3])
+		b = b[min(NR, len(b)):]
+	}
+	copy(c, []float32{a0, a1, a2, a3})
+}

@@ -1,0 +1,79 @@
+//go:build amd64 && !purego
+
+package gemm
+
+import "golang.org/x/sys/cpu"
+
+//go:generate sh -c "cd _asm && go run . -isa avx512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm"
+//go:generate sh -c "cd _asm && go run . -isa avx2 -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg gemm"
+
+// available lists the variants, the best first.
+var available = detect()
+
+// detect asks the processor and the system what they support.
+func detect() []*kernels {
+	var list []*kernels
+	x := &cpu.X86
+	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
+		list = append(list, &avx512)
+	}
+	if x.HasAVX2 && x.HasFMA && x.HasBMI2 {
+		list = append(list, &avx2)
+	}
+	return append(list, &generic)
+}
+
+// avx512 holds tiles of up to 12 × 32 in 24 registers of 16 floats. The wide
+// tiles keep enough sums going to hide the latency of a fused multiply-add.
+var avx512 = kernels{
+	name: "avx512",
+	mr:   12,
+	f32: [maxMR + 1]tileFunc{
+		1: tileF32x1x32AVX512, 2: tileF32x2x32AVX512, 3: tileF32x3x32AVX512, 4: tileF32x4x32AVX512,
+		5: tileF32x5x32AVX512, 6: tileF32x6x32AVX512, 7: tileF32x7x32AVX512, 8: tileF32x8x32AVX512,
+		9: tileF32x9x32AVX512, 10: tileF32x10x32AVX512, 11: tileF32x11x32AVX512, 12: tileF32x12x32AVX512,
+	},
+	narrow: [maxMR + 1]tileFunc{
+		1: tileF32x1x16AVX512, 2: tileF32x2x16AVX512, 3: tileF32x3x16AVX512, 4: tileF32x4x16AVX512,
+		5: tileF32x5x16AVX512, 6: tileF32x6x16AVX512, 7: tileF32x7x16AVX512, 8: tileF32x8x16AVX512,
+		9: tileF32x9x16AVX512, 10: tileF32x10x16AVX512, 11: tileF32x11x16AVX512, 12: tileF32x12x16AVX512,
+	},
+	bf16: [maxMR + 1]tileFunc{
+		1: tileBF16x1x32AVX512, 2: tileBF16x2x32AVX512, 3: tileBF16x3x32AVX512, 4: tileBF16x4x32AVX512,
+		5: tileBF16x5x32AVX512, 6: tileBF16x6x32AVX512, 7: tileBF16x7x32AVX512, 8: tileBF16x8x32AVX512,
+		9: tileBF16x9x32AVX512, 10: tileBF16x10x32AVX512, 11: tileBF16x11x32AVX512, 12: tileBF16x12x32AVX512,
+	},
+	wide: [2][maxMR + 1]wideFunc{
+		{1: tileF32x1x128AVX512, 2: tileF32x2x128AVX512, 3: tileF32x3x64AVX512, 4: tileF32x4x64AVX512},
+		{1: tileBF16x1x128AVX512, 2: tileBF16x2x128AVX512, 3: tileBF16x3x64AVX512, 4: tileBF16x4x64AVX512},
+	},
+	group:      [maxMR + 1]int{1: 4, 2: 4, 3: 2, 4: 2},
+	block:      16,
+	transpose:  transpose16AVX512,
+	widen:      widenAVX512,
+	widenPairs: widenPairsAVX512,
+}
+
+// avx2 holds tiles of up to 6 × 16 in 12 registers of 8 floats and walks a panel
+// in two strips.
+var avx2 = kernels{
+	name: "avx2",
+	mr:   6,
+	f32: [maxMR + 1]tileFunc{
+		1: tileF32x1AVX2, 2: tileF32x2AVX2, 3: tileF32x3AVX2,
+		4: tileF32x4AVX2, 5: tileF32x5AVX2, 6: tileF32x6AVX2,
+	},
+	bf16: [maxMR + 1]tileFunc{
+		1: tileBF16x1AVX2, 2: tileBF16x2AVX2, 3: tileBF16x3AVX2,
+		4: tileBF16x4AVX2, 5: tileBF16x5AVX2, 6: tileBF16x6AVX2,
+	},
+	wide: [2][maxMR + 1]wideFunc{
+		{1: tileF32x1x32AVX2, 2: tileF32x2x32AVX2},
+		{1: tileBF16x1x32AVX2, 2: tileBF16x2x32AVX2},
+	},
+	group:      [maxMR + 1]int{1: 1, 2: 1},
+	block:      8,
+	transpose:  transpose8AVX2,
+	widen:      widenAVX2,
+	widenPairs: widenPairsAVX2,
+}
