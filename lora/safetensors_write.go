@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/socialrl/socialrl/internal/atomicfile"
 )
 
 // WriteSafetensors writes a safetensors file of the tensors and free texts
@@ -36,7 +36,8 @@ func StreamSafetensors(path string, tensors []Tensor, metadata map[string]string
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return stReplace(path, func(w io.Writer) error {
+	return atomicfile.Write(path, 0o644, func(f io.Writer) error {
+		w := bufio.NewWriterSize(f, 1<<20)
 		if _, err := w.Write(header); err != nil {
 			return err
 		}
@@ -45,7 +46,7 @@ func StreamSafetensors(path string, tensors []Tensor, metadata map[string]string
 				return fmt.Errorf("%s: tensor %q: %w", path, t.Name, err)
 			}
 		}
-		return nil
+		return w.Flush()
 	})
 }
 
@@ -163,35 +164,4 @@ func stCheck(t Tensor) (int, error) {
 		return 0, fmt.Errorf("shape %v of %s overflows", t.Shape, t.DType)
 	}
 	return int(n), nil
-}
-
-// stReplace writes a file under a temporary name, flushes it and renames it.
-func stReplace(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := write(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
