@@ -1,0 +1,237 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/socialrl/socialrl/lora"
+)
+
+// Base is a decoder-only model with frozen weights, resident on an engine. Policies,
+// references and reward models are views of it: base and adapter. It is never
+// written.
+type Base struct {
+	eng    lora.Engine
+	cfg    Config
+	gen    GenerationConfig
+	freq   []float32
+	embed  lora.Weight
+	head   lora.Weight // nil where the embedding serves
+	score  lora.Weight // scalar head of a sequence-classification checkpoint, or nil
+	norm   lora.View
+	layers []baseLayer
+	scores bool // the checkpoint is a sequence-classification model
+}
+
+type baseLayer struct {
+	attnNorm, mlpNorm, qNorm, kNorm lora.View
+	q, k, v, o, gate, up, down      baseLinear
+}
+
+type baseLinear struct {
+	w    lora.Weight
+	bias lora.View
+}
+
+// LoadBase reads a Hugging Face model directory: config.json, generation_config.json
+// where there is one, and the weights in one or several safetensors files. The
+// matrices are kept in the precision asked for. Tensors that are missing, unknown or
+// of another shape than the configuration says are one error that lists them.
+func LoadBase(eng lora.Engine, dir string, kind lora.Kind) (*Base, error) {
+	cfg, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	gen, err := LoadGenerationConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := lora.OpenModel(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer files.Close()
+	if err := cfg.MatchTensors(files); err != nil {
+		return nil, err
+	}
+	b, err := newBase(eng, cfg, kind, func(name string, _ []int) (lora.Tensor, bool) { return files.Tensor(name) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	b.gen = gen
+	return b, nil
+}
+
+// NewBase makes a base from scratch: matrices from a normal distribution with
+// deviation InitializerRange, norms one, biases zero, all decided by the
+// seed.
+func NewBase(eng lora.Engine, cfg Config, seed uint64) (*Base, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	var index uint32
+	return newBase(eng, cfg, lora.F32, func(name string, shape []int) (lora.Tensor, bool) {
+		index++
+		return initial(name, shape, cfg.InitializerRange, lora.Key{Seed: seed, Purpose: lora.ForInit, Index: index}), true
+	})
+}
+
+// initial returns the starting value of a base tensor.
+func initial(name string, shape []int, deviation float64, key lora.Key) lora.Tensor {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	v := make([]float32, n)
+	switch {
+	case len(shape) == 2:
+		for i := range v {
+			v[i] = float32(deviation * key.Normal(uint64(i)))
+		}
+	case strings.HasSuffix(name, "norm.weight"):
+		for i := range v {
+			v[i] = 1
+		}
+	}
+	return lora.NewF32(name, shape, v)
+}
+
+// source finds a tensor by name; shape is what the configuration says.
+type source func(name string, shape []int) (lora.Tensor, bool)
+
+// loader fills a base and remembers the first failure.
+type loader struct {
+	*Base
+	kind   lora.Kind
+	find   source
+	shapes map[string][]int
+	err    error
+}
+
+func newBase(eng lora.Engine, cfg Config, kind lora.Kind, find source) (*Base, error) {
+	l := &loader{Base: &Base{eng: eng, cfg: cfg, freq: cfg.InvFreq()}, kind: kind, find: find, shapes: map[string][]int{}}
+	for _, t := range cfg.Tensors() {
+		l.shapes[t.Name] = t.Shape
+	}
+	l.embed = l.weight(embedName)
+	for i := range cfg.Layers {
+		l.layers = append(l.layers, l.layer(i))
+	}
+	l.norm = l.vector(finalNormName)
+	l.scores = cfg.Classifier
+	if l.scores {
+		l.score = l.weight(scoreName)
+	} else if !cfg.TieEmbeddings {
+		l.head = l.weight(headName)
+	}
+	if l.err == nil {
+		l.err = eng.Sync()
+	}
+	if l.err != nil {
+		l.Close()
+		return nil, l.err
+	}
+	return l.Base, nil
+}
+
+func (l *loader) layer(i int) baseLayer {
+	at := layerPrefix(i)
+	out := baseLayer{
+		attnNorm: l.vector(at + attnNormName), mlpNorm: l.vector(at + mlpNormName),
+		qNorm: l.vector(at + qNormName), kNorm: l.vector(at + kNormName),
+	}
+	for j, into := range out.linears() {
+		*into = l.linear(lora.LinearModule(i, linearNames[j]))
+	}
+	return out
+}
+
+func (l *loader) linear(module string) baseLinear {
+	return baseLinear{w: l.weight(module + ".weight"), bias: l.vector(module + ".bias")}
+}
+
+// tensor finds a tensor that the configuration knows of.
+func (l *loader) tensor(name string) (lora.Tensor, bool) {
+	shape, known := l.shapes[name]
+	if !known || l.err != nil {
+		return lora.Tensor{}, false
+	}
+	return l.find(name, shape)
+}
+
+func (l *loader) weight(name string) lora.Weight {
+	t, ok := l.tensor(name)
+	if !ok {
+		return nil
+	}
+	w, err := l.eng.NewWeight(t, l.kind)
+	if err != nil {
+		l.err = fmt.Errorf("%s: %w", name, err)
+		return nil
+	}
+	return w
+}
+
+// vector loads a norm or a bias, always in full precision; the zero View where the
+// model has none.
+func (l *loader) vector(name string) lora.View {
+	t, ok := l.tensor(name)
+	if !ok {
+		return lora.View{}
+	}
+	values, err := t.Floats()
+	if err != nil {
+		l.err = fmt.Errorf("%s: %w", name, err)
+		return lora.View{}
+	}
+	v := l.eng.NewView(1, len(values))
+	l.eng.Write(v, values)
+	return v
+}
+
+// Close gives the weights' memory back. Policies of the base cannot be used
+// afterwards.
+func (b *Base) Close() error {
+	for _, w := range []lora.Weight{b.embed, b.head, b.score} {
+		release(w)
+	}
+	b.eng.FreeView(b.norm)
+	for i := range b.layers {
+		l := &b.layers[i]
+		for _, v := range []lora.View{l.attnNorm, l.mlpNorm, l.qNorm, l.kNorm} {
+			b.eng.FreeView(v)
+		}
+		for _, m := range l.linears() {
+			release(m.w)
+			b.eng.FreeView(m.bias)
+		}
+	}
+	b.layers = nil
+	return b.eng.Sync()
+}
+
+func release(w lora.Weight) {
+	if w != nil {
+		w.Release()
+	}
+}
+
+// linears lists the layer's linear layers in the order of linearNames.
+func (l *baseLayer) linears() []*baseLinear {
+	return []*baseLinear{&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}
+}
+
+// Config returns the model's configuration.
+func (b *Base) Config() Config { return b.cfg }
+
+// Engine returns the engine that holds the weights.
+func (b *Base) Engine() lora.Engine { return b.eng }
+
+// EndTokens returns the tokens that end a reply: those of the generation
+// configuration, or else of the model's.
+func (b *Base) EndTokens() []int {
+	if len(b.gen.EOS) > 0 {
+		return b.gen.EOS
+	}
+	return b.cfg.EOS
+}
