@@ -187,7 +187,8 @@ func peftShort(v jsontext.Value) string {
 	return s
 }
 
-// setTargets reads target_modules: null, a list of names, or a text.
+// setTargets reads target_modules: null, a list of names, or a text. Names come
+// sorted: the file means a set.
 func (c *Config) setTargets(v jsontext.Value) error {
 	var text string
 	switch v.Kind() {
@@ -205,7 +206,7 @@ func (c *Config) setTargets(v jsontext.Value) error {
 		return fmt.Errorf("target_modules: %s: a list of names or a text expected", peftShort(v))
 	}
 	if strings.EqualFold(text, "all-linear") {
-		c.Targets = slices.Clone(AllLinear)
+		c.Targets = slices.Sorted(slices.Values(AllLinear))
 		return nil
 	}
 	c.TargetPattern = text

@@ -1,7 +1,9 @@
 package lora
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,7 +51,7 @@ func peftReadTensors(dir string, c Config) ([]Tensor, error) {
 	path := filepath.Join(dir, peftModelFile)
 	s, err := OpenSafetensors(path)
 	if err != nil {
-		if _, e := os.Stat(filepath.Join(dir, "adapter_model.bin")); e == nil && os.IsNotExist(err) {
+		if _, e := os.Stat(filepath.Join(dir, "adapter_model.bin")); e == nil && errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("%w; adapter_model.bin is pickled: convert it", err)
 		}
 		return nil, err

@@ -20,7 +20,7 @@ import (
 // testdata/safetensors/dtypes.safetensors was written by safetensors 0.8.0 from
 // torch 2.6.0: one tensor of each type, with the values of this table.
 func TestReadEveryType(t *testing.T) {
-	s := openTensors(t, "testdata/safetensors/dtypes.safetensors")
+	s := stOpenTest(t, "testdata/safetensors/dtypes.safetensors")
 	inf := float32(math.Inf(1))
 	for _, c := range []struct {
 		name   string
@@ -30,8 +30,8 @@ func TestReadEveryType(t *testing.T) {
 		raw    string
 	}{
 		{"f32", "F32", "[2 3]", []float32{0, -1.5, 3.4e38, 1e-45, 2, inf}, ""},
-		{"f16", "F16", "[8]", []float32{0, negZero(), 1, -2, 65504, 0x1p-24, 0x1.ff8p-15, inf}, ""},
-		{"bf16", "BF16", "[2 2 2]", []float32{0, negZero(), 1, -2, 3.140625, 0x1p-133, 0x1.c4p127, -inf}, ""},
+		{"f16", "F16", "[8]", []float32{0, stNegZero(), 1, -2, 65504, 0x1p-24, 0x1.ff8p-15, inf}, ""},
+		{"bf16", "BF16", "[2 2 2]", []float32{0, stNegZero(), 1, -2, 3.140625, 0x1p-133, 0x1.c4p127, -inf}, ""},
 		{"scalar", "F32", "[]", []float32{2.5}, ""},
 		{"none", "F32", "[0 4]", []float32{}, ""},
 		{"f64", "F64", "[1]", nil, "000000000000f07f"},
@@ -60,7 +60,7 @@ func TestReadEveryType(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || !sameBits(got, c.floats) {
+		if err != nil || !stSameBits(got, c.floats) {
 			t.Errorf("%s: %v (%v), want %v", c.name, got, err, c.floats)
 		}
 	}
@@ -81,7 +81,7 @@ func TestWriteEqualsReference(t *testing.T) {
 		paths = append(paths, more...)
 	}
 	for _, path := range paths {
-		s := openTensors(t, path)
+		s := stOpenTest(t, path)
 		var all []lora.Tensor
 		for _, name := range s.Names() {
 			x, _ := s.Tensor(name)
@@ -92,7 +92,7 @@ func TestWriteEqualsReference(t *testing.T) {
 		if err := lora.WriteSafetensors(out, all, s.Metadata()); err != nil {
 			t.Fatal(err)
 		}
-		want, got := readAll(t, path), readAll(t, out)
+		want, got := stReadText(t, path), stReadText(t, out)
 		if !bytes.Equal(want, got) {
 			t.Errorf("%s: written file differs", path)
 		}
@@ -157,40 +157,40 @@ func TestRefuseBrokenFiles(t *testing.T) {
 		{"1234567", "7 bytes"},
 		{"\xff\xff\xff\xff\xff\xff\xff\xff{}", "at most 100000000"},
 		{"\x10\x00\x00\x00\x00\x00\x00\x00{}", "truncated"},
-		{stFile("", ""), "does not start with '{'"},
-		{stFile(" {}", ""), "does not start with '{'"},
-		{stFile("{", ""), "unexpected EOF"},
-		{stFile("{}x", ""), "header"},
-		{stFile("{}{}", ""), "more than one JSON value"},
-		{stFile("{}", "data"), "4 bytes after the last tensor"},
-		{stFile("{\"\xff\":"+good+"}", "data"), "UTF-8"},
-		{stFile(`{"a":`+good+`,"a":`+good+`}`, "data"), "duplicate"},
-		{stFile(`{"a":{"dtype":"F32","dtype":"F32"}}`, "data"), "duplicate"},
-		{stFile(`{"a":`+strings.Repeat("[", 20000), ""), "object expected"},
-		{stFile(`{"a":{"x":`+strings.Repeat("[", 20000), ""), "depth"},
-		{stFile(`{"a":7}`, ""), "object expected"},
-		{stFile(`{"a":{}}`, ""), `no "dtype"`},
-		{stFile(`{"a":{"dtype":"F32"}}`, ""), `no "shape"`},
-		{stFile(`{"a":{"dtype":"F32","shape":[1]}}`, ""), "0 numbers"},
-		{stFile(`{"a":{"dtype":3}}`, ""), "string expected"},
-		{stFile(`{"a":`+entry("F33", "[1]", "[0,4]")+`}`, "data"), `unknown dtype "F33"`},
-		{stFile(`{"a":`+entry("F32", "[1]", "[0,4,8]")+`}`, "data"), "3 numbers"},
-		{stFile(`{"a":`+entry("F32", "[1]", "[4,0]")+`}`, "data"), "before they begin"},
-		{stFile(`{"a":`+entry("F32", "[2]", "[0,4]")+`}`, "data"), "takes 8 bytes"},
-		{stFile(`{"a":`+entry("F16", "[1]", "[0,4]")+`}`, "data"), "takes 2 bytes"},
-		{stFile(`{"a":`+entry("F32", "[-1]", "[0,4]")+`}`, "data"), "-1 is not an integer"},
-		{stFile(`{"a":`+entry("F32", "[1.5]", "[0,4]")+`}`, "data"), "1.5 is not an integer"},
-		{stFile(`{"a":`+entry("F32", "[1e2]", "[0,4]")+`}`, "data"), "1e2 is not an integer"},
-		{stFile(`{"a":`+entry("F32", "[4611686018427387904,4]", "[0,4]")+`}`, "data"), "overflows"},
-		{stFile(`{"a":`+entry("F32", "[18446744073709551615]", "[0,4]")+`}`, "data"), "not an integer"},
-		{stFile(`{"a":`+entry("F32", "["+strings.Repeat("1,", 64)+"1]", "[0,4]")+`}`, "data"), "more than 64"},
-		{stFile(`{"a":`+entry("F32", "[2]", "[0,8]")+`}`, "data"), "truncated"},
-		{stFile(`{"a":`+entry("F32", "[1]", "[2,6]")+`}`, "data56"), "hole"},
-		{stFile(`{"a":`+good+`,"b":`+entry("F32", "[1]", "[2,6]")+`}`, "data56"), "overlap"},
-		{stFile(`{"__metadata__":{"a":1}}`, ""), "string expected"},
+		{stFileText("", ""), "does not start with '{'"},
+		{stFileText(" {}", ""), "does not start with '{'"},
+		{stFileText("{", ""), "unexpected EOF"},
+		{stFileText("{}x", ""), "header"},
+		{stFileText("{}{}", ""), "more than one JSON value"},
+		{stFileText("{}", "data"), "4 bytes after the last tensor"},
+		{stFileText("{\"\xff\":"+good+"}", "data"), "UTF-8"},
+		{stFileText(`{"a":`+good+`,"a":`+good+`}`, "data"), "duplicate"},
+		{stFileText(`{"a":{"dtype":"F32","dtype":"F32"}}`, "data"), "duplicate"},
+		{stFileText(`{"a":`+strings.Repeat("[", 20000), ""), "object expected"},
+		{stFileText(`{"a":{"x":`+strings.Repeat("[", 20000), ""), "depth"},
+		{stFileText(`{"a":7}`, ""), "object expected"},
+		{stFileText(`{"a":{}}`, ""), `no "dtype"`},
+		{stFileText(`{"a":{"dtype":"F32"}}`, ""), `no "shape"`},
+		{stFileText(`{"a":{"dtype":"F32","shape":[1]}}`, ""), "0 numbers"},
+		{stFileText(`{"a":{"dtype":3}}`, ""), "string expected"},
+		{stFileText(`{"a":`+entry("F33", "[1]", "[0,4]")+`}`, "data"), `unknown dtype "F33"`},
+		{stFileText(`{"a":`+entry("F32", "[1]", "[0,4,8]")+`}`, "data"), "3 numbers"},
+		{stFileText(`{"a":`+entry("F32", "[1]", "[4,0]")+`}`, "data"), "before they begin"},
+		{stFileText(`{"a":`+entry("F32", "[2]", "[0,4]")+`}`, "data"), "takes 8 bytes"},
+		{stFileText(`{"a":`+entry("F16", "[1]", "[0,4]")+`}`, "data"), "takes 2 bytes"},
+		{stFileText(`{"a":`+entry("F32", "[-1]", "[0,4]")+`}`, "data"), "-1 is not an integer"},
+		{stFileText(`{"a":`+entry("F32", "[1.5]", "[0,4]")+`}`, "data"), "1.5 is not an integer"},
+		{stFileText(`{"a":`+entry("F32", "[1e2]", "[0,4]")+`}`, "data"), "1e2 is not an integer"},
+		{stFileText(`{"a":`+entry("F32", "[4611686018427387904,4]", "[0,4]")+`}`, "data"), "overflows"},
+		{stFileText(`{"a":`+entry("F32", "[18446744073709551615]", "[0,4]")+`}`, "data"), "not an integer"},
+		{stFileText(`{"a":`+entry("F32", "["+strings.Repeat("1,", 64)+"1]", "[0,4]")+`}`, "data"), "more than 64"},
+		{stFileText(`{"a":`+entry("F32", "[2]", "[0,8]")+`}`, "data"), "truncated"},
+		{stFileText(`{"a":`+entry("F32", "[1]", "[2,6]")+`}`, "data56"), "hole"},
+		{stFileText(`{"a":`+good+`,"b":`+entry("F32", "[1]", "[2,6]")+`}`, "data56"), "overlap"},
+		{stFileText(`{"__metadata__":{"a":1}}`, ""), "string expected"},
 	} {
 		path := filepath.Join(t.TempDir(), "bad.safetensors")
-		writeAll(t, path, c.file)
+		stWriteText(t, path, c.file)
 		s, err := lora.OpenSafetensors(path)
 		if err == nil {
 			t.Errorf("%.60q opens: %v", c.file, s.Names())
@@ -206,9 +206,9 @@ func TestOpenModelSingleAndShards(t *testing.T) {
 	dir := t.TempDir()
 	one := lora.NewF32("one", []int{1}, []float32{1})
 	two := lora.NewBF16("two", []int{1}, []float32{2})
-	writeTensors(t, filepath.Join(dir, "a.safetensors"), one)
-	writeTensors(t, filepath.Join(dir, "b.safetensors"), two)
-	writeAll(t, filepath.Join(dir, "model.safetensors.index.json"),
+	stWriteTest(t, filepath.Join(dir, "a.safetensors"), one)
+	stWriteTest(t, filepath.Join(dir, "b.safetensors"), two)
+	stWriteText(t, filepath.Join(dir, "model.safetensors.index.json"),
 		`{"metadata":{"total_size":6},"weight_map":{"one":"a.safetensors","two":"b.safetensors"}}`)
 	s, err := lora.OpenModel(dir)
 	if err != nil {
@@ -218,7 +218,7 @@ func TestOpenModelSingleAndShards(t *testing.T) {
 	if !slices.Equal(s.Names(), []string{"one", "two"}) || filepath.Base(s.File("two")) != "b.safetensors" {
 		t.Errorf("%v, two in %s", s.Names(), s.File("two"))
 	}
-	writeTensors(t, filepath.Join(dir, "model.safetensors"), one)
+	stWriteTest(t, filepath.Join(dir, "model.safetensors"), one)
 	whole, err := lora.OpenModel(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -246,10 +246,10 @@ func TestRefuseBrokenShards(t *testing.T) {
 		dir := t.TempDir()
 		one := lora.NewF32("one", []int{1}, []float32{1})
 		two := lora.NewF32("two", []int{1}, []float32{2})
-		writeTensors(t, filepath.Join(dir, "a.safetensors"), one)
-		writeTensors(t, filepath.Join(dir, "b.safetensors"), two)
-		writeTensors(t, filepath.Join(dir, "c.safetensors"), one, two)
-		writeAll(t, filepath.Join(dir, "model.safetensors.index.json"), c.index)
+		stWriteTest(t, filepath.Join(dir, "a.safetensors"), one)
+		stWriteTest(t, filepath.Join(dir, "b.safetensors"), two)
+		stWriteTest(t, filepath.Join(dir, "c.safetensors"), one, two)
+		stWriteText(t, filepath.Join(dir, "model.safetensors.index.json"), c.index)
 		s, err := lora.OpenModel(dir)
 		if err == nil {
 			t.Errorf("%s opens: %v", c.index, s.Names())
@@ -264,7 +264,7 @@ func TestOpenModelWithoutWeights(t *testing.T) {
 	if _, err := lora.OpenModel(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("empty directory: %v", err)
 	}
-	writeAll(t, filepath.Join(dir, "pytorch_model.bin"), "x")
+	stWriteText(t, filepath.Join(dir, "pytorch_model.bin"), "x")
 	if _, err := lora.OpenModel(dir); err == nil || !strings.Contains(err.Error(), "pytorch_model.bin") {
 		t.Errorf("pickled weights: %v", err)
 	}
@@ -281,8 +281,8 @@ func TestWriteAllOrNothing(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "w.safetensors")
 	good := lora.NewF32("x", []int{1}, []float32{1})
-	writeTensors(t, path, good)
-	before := readAll(t, path)
+	stWriteTest(t, path, good)
+	before := stReadText(t, path)
 	failed := errors.New("source failed")
 	for _, c := range []struct {
 		tensors []lora.Tensor
@@ -306,14 +306,14 @@ func TestWriteAllOrNothing(t *testing.T) {
 			t.Errorf("error %v lacks %q", err, c.want)
 		}
 		files, _ := os.ReadDir(dir)
-		if len(files) != 1 || !bytes.Equal(readAll(t, path), before) {
+		if len(files) != 1 || !bytes.Equal(stReadText(t, path), before) {
 			t.Errorf("%s: the former file changed, or one was left: %v", c.want, files)
 		}
 	}
 }
 
 func TestCloseTwice(t *testing.T) {
-	s := openTensors(t, "testdata/safetensors/dtypes.safetensors")
+	s := stOpenTest(t, "testdata/safetensors/dtypes.safetensors")
 	if err := errors.Join(s.Close(), s.Close()); err != nil {
 		t.Error(err)
 	}
@@ -327,11 +327,11 @@ func FuzzSafetensors(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(seed)
-	f.Add([]byte(stFile(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "data")))
-	f.Add([]byte(stFile(`{"a":{"dtype":"U8","shape":[0,9223372036854775807],"data_offsets":[0,0]}}`, "")))
+	f.Add([]byte(stFileText(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "data")))
+	f.Add([]byte(stFileText(`{"a":{"dtype":"U8","shape":[0,9223372036854775807],"data_offsets":[0,0]}}`, "")))
 	path := filepath.Join(f.TempDir(), "x.safetensors")
 	f.Fuzz(func(t *testing.T, file []byte) {
-		writeAll(t, path, string(file))
+		stWriteText(t, path, string(file))
 		s, err := lora.OpenSafetensors(path)
 		if err != nil {
 			return
@@ -346,16 +346,16 @@ func FuzzSafetensors(f *testing.F) {
 			_, _ = x.Floats()
 			all = append(all, x)
 		}
-		writeAgain(t, all, s.Metadata())
+		stWriteAgain(t, all, s.Metadata())
 	})
 }
 
-func writeAgain(t *testing.T, all []lora.Tensor, metadata map[string]string) {
+func stWriteAgain(t *testing.T, all []lora.Tensor, metadata map[string]string) {
 	path := filepath.Join(t.TempDir(), "y.safetensors")
 	if err := lora.WriteSafetensors(path, all, metadata); err != nil {
 		t.Fatalf("what was read cannot be written: %v", err)
 	}
-	s := openTensors(t, path)
+	s := stOpenTest(t, path)
 	for _, x := range all {
 		if y, _ := s.Tensor(x.Name); y.DType != x.DType || !slices.Equal(x.Shape, y.Shape) || !bytes.Equal(x.Data, y.Data) {
 			t.Fatalf("%q changed on its way", x.Name)
@@ -363,12 +363,12 @@ func writeAgain(t *testing.T, all []lora.Tensor, metadata map[string]string) {
 	}
 }
 
-// stFile is a file of that header and data.
-func stFile(header, data string) string {
+// stFileText is a file of that header and data.
+func stFileText(header, data string) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) + header + data
 }
 
-func openTensors(t testing.TB, path string) *lora.Safetensors {
+func stOpenTest(t testing.TB, path string) *lora.Safetensors {
 	t.Helper()
 	s, err := lora.OpenSafetensors(path)
 	if err != nil {
@@ -378,21 +378,21 @@ func openTensors(t testing.TB, path string) *lora.Safetensors {
 	return s
 }
 
-func writeTensors(t testing.TB, path string, x ...lora.Tensor) {
+func stWriteTest(t testing.TB, path string, x ...lora.Tensor) {
 	t.Helper()
 	if err := lora.WriteSafetensors(path, x, nil); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func writeAll(t testing.TB, path, text string) {
+func stWriteText(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func readAll(t testing.TB, path string) []byte {
+func stReadText(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -401,8 +401,8 @@ func readAll(t testing.TB, path string) []byte {
 	return b
 }
 
-func negZero() float32 { return math.Float32frombits(1 << 31) }
+func stNegZero() float32 { return math.Float32frombits(1 << 31) }
 
-func sameBits(a, b []float32) bool {
+func stSameBits(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }

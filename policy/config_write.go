@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 
@@ -34,7 +35,8 @@ type cfgOutput struct {
 	Quantization     *cfgQuantOutput   `json:"quantization_config,omitempty"`
 	RMSNormEps       float64           `json:"rms_norm_eps"`
 	RopeScaling      *cfgRopeOutput    `json:"rope_scaling"`
-	RopeTheta        float64           `json:"rope_theta"`
+	RopeTheta        cfgFloat          `json:"rope_theta"`
+	SlidingWindow    *int              `json:"sliding_window"`
 	Tie              bool              `json:"tie_word_embeddings"`
 	DType            string            `json:"torch_dtype,omitempty"`
 	UseCache         bool              `json:"use_cache"`
@@ -42,12 +44,24 @@ type cfgOutput struct {
 	VocabSize        int               `json:"vocab_size"`
 }
 
+// cfgFloat is written with a point or an exponent, so that Python reads a float.
+type cfgFloat float64
+
+// MarshalJSON writes 4 as 4.0.
+func (f cfgFloat) MarshalJSON() ([]byte, error) {
+	text, err := jsonv2.Marshal(float64(f))
+	if err == nil && !bytes.ContainsAny(text, ".eE") {
+		text = append(text, ".0"...)
+	}
+	return text, err
+}
+
 type cfgRopeOutput struct {
-	Factor   float64 `json:"factor"`
-	High     float64 `json:"high_freq_factor,omitzero"`
-	Low      float64 `json:"low_freq_factor,omitzero"`
-	Original int     `json:"original_max_position_embeddings,omitzero"`
-	Type     string  `json:"rope_type"`
+	Factor   cfgFloat `json:"factor"`
+	High     cfgFloat `json:"high_freq_factor,omitzero"`
+	Low      cfgFloat `json:"low_freq_factor,omitzero"`
+	Original int      `json:"original_max_position_embeddings,omitzero"`
+	Type     string   `json:"rope_type"`
 }
 
 type cfgQuantOutput struct {
@@ -74,7 +88,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		IntermediateSize: c.IntermediateSize, MaxPositions: c.MaxPositions, MLPBias: c.MLPBias,
 		ModelType: c.ModelType, Heads: c.Heads, Layers: c.Layers, KVHeads: c.KVHeads,
 		Quantization: cfgMakeQuant(c.Quantization), RMSNormEps: c.RMSNormEps,
-		RopeScaling: cfgMakeRope(c.RopeScaling), RopeTheta: c.RopeTheta,
+		RopeScaling: cfgMakeRope(c.RopeScaling), RopeTheta: cfgFloat(c.RopeTheta),
 		Tie: c.TieEmbeddings, DType: c.DType, UseCache: true, VocabSize: c.VocabSize,
 	}
 	if c.Classifier {
@@ -118,7 +132,8 @@ func cfgMakeRope(s RopeScaling) *cfgRopeOutput {
 	if s.Type == RopeDefault {
 		return nil
 	}
-	return &cfgRopeOutput{Factor: s.Factor, High: s.HighFreqFactor, Low: s.LowFreqFactor, Original: s.OriginalMaxPositions, Type: s.Type}
+	return &cfgRopeOutput{Factor: cfgFloat(s.Factor), High: cfgFloat(s.HighFreqFactor), Low: cfgFloat(s.LowFreqFactor),
+		Original: s.OriginalMaxPositions, Type: s.Type}
 }
 
 func cfgMakeQuant(q *Quantization) *cfgQuantOutput {
