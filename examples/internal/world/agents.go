@@ -1,0 +1,162 @@
+package world
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"github.com/socialrl/socialrl/episode"
+)
+
+// Player makes the agent that plays the learner's side of a case. It is called
+// once per episode and must be safe for concurrent use.
+type Player func(c Case) episode.Agent
+
+// Best returns the scripted best player: right tone, right act, right option,
+// by nothing but what the learner can know. It reaches goal 10 in every case.
+func Best() Player {
+	return func(c Case) episode.Agent {
+		return mover(c, func(s *state) episode.Action { return say(s.bestMove().Text(c.Scenario.Kind)) })
+	}
+}
+
+// Random returns a player that picks any move of the situation, all equally
+// likely, and walks out once in twenty turns.
+func Random(seed uint64) Player {
+	return func(c Case) episode.Agent {
+		r := c.source(seed, purposeMove)
+		return mover(c, func(*state) episode.Action {
+			if r.IntN(20) == 0 {
+				return episode.Action{Type: episode.Leave}
+			}
+			moves := moveTable[c.Scenario.Kind].moves
+			return say(moves[r.IntN(len(moves))].Text(c.Scenario.Kind))
+		})
+	}
+}
+
+// The skill of a [Noisy] player is drawn evenly from this range.
+const (
+	leastSkill = 0.25
+	mostSkill  = 0.75
+)
+
+// Noisy returns a player of mixed skill: each episode draws one skill, and
+// tone, act and option of a move are each the best with that probability, and
+// otherwise any. Such players are where training data come from.
+func Noisy(seed uint64) Player {
+	return func(c Case) episode.Agent {
+		skill := leastSkill + (mostSkill-leastSkill)*c.source(seed, purposeSkill).Float64()
+		r := c.source(seed, purposeMove)
+		return mover(c, func(s *state) episode.Action { return say(s.noisyMove(skill, r).Text(c.Scenario.Kind)) })
+	}
+}
+
+// Skilled returns a player of one skill, 0..1; see [Noisy].
+func Skilled(skill float64, seed uint64) Player {
+	return func(c Case) episode.Agent {
+		r := c.source(seed, purposeMove)
+		return mover(c, func(s *state) episode.Action { return say(s.noisyMove(skill, r).Text(c.Scenario.Kind)) })
+	}
+}
+
+// Constant returns a player that says the same in every turn of every case.
+func Constant(text string) Player {
+	return func(Case) episode.Agent {
+		return episode.AgentFunc(func(context.Context, episode.Observation) (episode.Action, error) { return say(text), nil })
+	}
+}
+
+// Replies makes a player of a function from prompts to replies, such as a model
+// that is sampled. Prompts are those of [Template]; see [Play]. A reply that
+// holds no action counts as doing nothing.
+func Replies(reply func(ctx context.Context, c Case, turn int, prompt string) (string, error)) Player {
+	return func(c Case) episode.Agent {
+		return episode.AgentFunc(func(ctx context.Context, o episode.Observation) (episode.Action, error) {
+			text, err := reply(ctx, c, o.Turn, Template().Render(o.Agent, o.History(), o.Turn))
+			if err != nil {
+				return episode.Action{}, err
+			}
+			action, err := episode.ParseAction(text)
+			if err != nil {
+				return episode.Action{Type: episode.None}, nil
+			}
+			return action, nil
+		})
+	}
+}
+
+// source returns the case's own stream of random numbers.
+func (c Case) source(seed, purpose uint64) *rand.Rand {
+	return source(seed, purpose, hash(c.Scenario.Codename), uint64(c.Index))
+}
+
+// mover makes an agent of a function that sees what has happened. The function
+// must use only what the partner's words tell: mood, opened, agreed, and the
+// fact where it is known.
+func mover(c Case, choose func(*state) episode.Action) episode.Agent {
+	s := newState(c)
+	return episode.AgentFunc(func(context.Context, episode.Observation) (episode.Action, error) {
+		action := choose(s)
+		s.take(action)
+		return action, nil
+	})
+}
+
+// bestMove is what serves the learner most.
+func (s *state) bestMove() Move {
+	m := Move{Tone: s.c.Partner.Temper.Wants(), Act: s.bestAct()}
+	if m.Act == Offer {
+		m.Option = s.bestOption(min(s.mood+1, bestMood))
+	}
+	return m
+}
+
+func (s *state) bestAct() Act {
+	switch {
+	case s.agreed:
+		return Close
+	case !s.opened:
+		return Open
+	case !s.known:
+		return Ask
+	}
+	return Offer
+}
+
+// bestOption returns the best option that a partner in the given mood agrees
+// to. The fact must be known.
+func (s *state) bestOption(mood int) int {
+	if s.c.Scenario.Kind.priced() {
+		return s.c.best() - s.c.Scenario.sign()*(bestMood-max(mood, 0))
+	}
+	return s.c.Fact
+}
+
+// noisyMove is the best move, tone, act and option each replaced by any with
+// the probability 1 - skill. What is not known cannot be offered but by chance.
+func (s *state) noisyMove(skill float64, r *rand.Rand) Move {
+	m := s.bestMove()
+	slip := func() bool { return r.Float64() >= skill }
+	if slip() {
+		m.Tone = Tone(r.IntN(int(tones)))
+	}
+	if slip() {
+		m.Act = s.anyAct(r)
+	}
+	switch n := len(kindTable[s.c.Scenario.Kind].options); {
+	case m.Act != Offer:
+		m.Option = 0
+	case !s.known || slip():
+		m.Option = r.IntN(n)
+	default:
+		m.Option = s.bestOption(min(s.mood+1, bestMood))
+	}
+	return m
+}
+
+func (s *state) anyAct(r *rand.Rand) Act {
+	if s.c.Scenario.Kind.needsOpening() {
+		return Act(r.IntN(int(Close) + 1))
+	}
+	return Ask + Act(r.IntN(int(Close)))
+}
