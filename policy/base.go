@@ -1,10 +1,15 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/socialrl/socialrl/lora"
+	"github.com/socialrl/socialrl/tokenizer"
 )
 
 // Base is a decoder-only model with frozen weights, resident on an engine. Policies,
@@ -20,7 +25,7 @@ type Base struct {
 	score  lora.Weight // scalar head of a sequence-classification checkpoint, or nil
 	norm   lora.View
 	layers []baseLayer
-	scores bool // the checkpoint is a sequence-classification model
+	tok    *tokenizer.Tokenizer // nil where the directory has none
 }
 
 type baseLayer struct {
@@ -33,8 +38,9 @@ type baseLinear struct {
 	bias lora.View
 }
 
-// LoadBase reads a Hugging Face model directory: config.json, generation_config.json
-// where there is one, and the weights in one or several safetensors files. The
+// LoadBase reads a Hugging Face model directory: config.json, generation_config.json and
+// tokenizer.json where there are such, and the weights in one or several safetensors
+// files. The
 // matrices are kept in the precision asked for. Tensors that are missing, unknown or
 // of another shape than the configuration says are one error that lists them.
 func LoadBase(eng lora.Engine, dir string, kind lora.Kind) (*Base, error) {
@@ -59,8 +65,28 @@ func LoadBase(eng lora.Engine, dir string, kind lora.Kind) (*Base, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	b.gen = gen
-	return b, nil
+	return b, b.loadTokenizer(dir)
 }
+
+// loadTokenizer reads the tokenizer that lies beside the weights. A directory
+// without one gives a base that works on tokens only.
+func (b *Base) loadTokenizer(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return errors.Join(err, b.Close())
+	}
+	b.tok = t
+	return nil
+}
+
+// Tokenizer returns the model's tokenizer, or nil where it has none.
+func (b *Base) Tokenizer() *tokenizer.Tokenizer { return b.tok }
+
+// SetTokenizer gives the model a tokenizer.
+func (b *Base) SetTokenizer(t *tokenizer.Tokenizer) { b.tok = t }
 
 // NewBase makes a base from scratch: matrices from a normal distribution with
 // deviation InitializerRange, norms one, biases zero, all decided by the
@@ -118,8 +144,7 @@ func newBase(eng lora.Engine, cfg Config, kind lora.Kind, find source) (*Base, e
 		l.layers = append(l.layers, l.layer(i))
 	}
 	l.norm = l.vector(finalNormName)
-	l.scores = cfg.Classifier
-	if l.scores {
+	if cfg.Classifier {
 		l.score = l.weight(scoreName)
 	} else if !cfg.TieEmbeddings {
 		l.head = l.weight(headName)

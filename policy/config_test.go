@@ -130,7 +130,7 @@ func TestRefuseConfig(t *testing.T) {
 		{map[string]any{"architectures": seq, "id2label": map[string]string{"0": "a", "1": "b", "2": "c"}}, []string{"num_labels: 3"}},
 		{map[string]any{"vocab_size": nil, "hidden_size": nil}, []string{"vocab_size: missing", "hidden_size: missing"}},
 		{map[string]any{"vocab_size": 0, "num_hidden_layers": -1}, []string{"vocab_size: 0", "num_hidden_layers: -1"}},
-		{map[string]any{"hidden_size": 1 << 40, "head_dim": 16}, []string{"hidden_size"}},
+		{map[string]any{"hidden_size": 1 << 30, "head_dim": 16}, []string{"hidden_size"}},
 		{map[string]any{"num_attention_heads": 0}, []string{"num_attention_heads: 0"}},
 		{map[string]any{"num_attention_heads": 1 << 20, "num_key_value_heads": 1, "head_dim": 1 << 20}, []string{"num_attention_heads"}},
 		{map[string]any{"num_attention_heads": 5, "num_key_value_heads": 5}, []string{"hidden_size: 64", "5"}},
