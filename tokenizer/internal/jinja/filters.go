@@ -89,6 +89,7 @@ var ownFilters = map[string]filter{
 	"reverse":    reversed,
 	"items":      func(v *exec.Value, _ *exec.VarArgs) (any, error) { return items(v), nil },
 	"dictsort":   dictsort,
+	"format":     formatted,
 }
 
 // asMethod makes a filter of a method of texts; other values are written as texts
@@ -230,6 +231,15 @@ func indented(v *exec.Value, args *exec.VarArgs) (any, error) {
 		}
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// formatted is the filter of the % operator, with its arguments one by one.
+func formatted(v *exec.Value, args *exec.VarArgs) (any, error) {
+	list := List{}
+	for _, a := range args.Args {
+		list = append(list, a.Interface())
+	}
+	return format(str(v), exec.AsValue(list))
 }
 
 func dictsort(v *exec.Value, _ *exec.VarArgs) (any, error) {

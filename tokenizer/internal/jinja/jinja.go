@@ -40,7 +40,7 @@ func Compile(source string) (t *Template, err error) {
 		return nil, err
 	}
 	c := config.New()
-	c.TrimBlocks, c.LeftStripBlocks = true, true
+	c.KeepTrailingNewline = true // the rewriter has trimmed the source
 	loader, err := loaders.NewMemoryLoader(map[string]string{templateName: text})
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func Compile(source string) (t *Template, err error) {
 // now is the time that strftime_now tells.
 func (t *Template) Render(vars map[string]any, now time.Time) (text string, err error) {
 	defer recovered(&err)
-	s := newState(now)
+	s := newState(vars, now)
 	data := map[string]any{stateName: s, "raise_exception": s.raise, "strftime_now": s.strftime}
 	for name, value := range vars {
 		data[name] = value

@@ -3,6 +3,7 @@ package jinja
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strings"
 
 	"github.com/nikolalohinski/gonja/v2/exec"
@@ -164,31 +165,48 @@ func floorDivide(x, y int) int {
 	return q
 }
 
-// format is the % operator of a text, with %s and %d.
+// conversion is one field of a format: %s, %5d, %.2f.
+var conversion = regexp.MustCompile(`%([-+0 ]?[0-9]{0,3}(?:\.[0-9]{1,2})?)([sdifxXeEgGr%])`)
+
+// format is the % operator of a text.
 func format(s string, arg *exec.Value) (*exec.Value, error) {
 	args := List{arg.Interface()}
 	if plainList(arg) {
 		args, _ = toList(arg)
 	}
-	var b strings.Builder
-	for {
-		text, rest, found := strings.Cut(s, "%")
-		b.WriteString(text)
-		if !found {
-			break
+	enough := true
+	text := conversion.ReplaceAllStringFunc(s, func(field string) string {
+		verb := field[len(field)-1]
+		if verb == '%' {
+			return "%"
 		}
-		switch {
-		case strings.HasPrefix(rest, "%"):
-			b.WriteByte('%')
-		case len(rest) > 0 && strings.IndexByte("sd", rest[0]) >= 0 && len(args) > 0:
-			b.WriteString(str(exec.ToValue(args[0])))
-			args = args[1:]
-		default:
-			return nil, fmt.Errorf("format %.40q does not go with its arguments", s)
+		if len(args) == 0 {
+			enough = false
+			return ""
 		}
-		s = rest[1:]
+		v := exec.ToValue(args[0])
+		args = args[1:]
+		return convert(field[:len(field)-1], verb, v)
+	})
+	if !enough || len(args) > 0 {
+		return nil, fmt.Errorf("format %.40q does not go with its arguments", s)
 	}
-	return exec.AsValue(b.String()), nil
+	return exec.AsValue(text), nil
+}
+
+// convert writes one value; flags begin with the per cent sign.
+func convert(flags string, verb byte, v *exec.Value) string {
+	switch verb {
+	case 's':
+		return fmt.Sprintf(flags+"s", str(v))
+	case 'r':
+		return fmt.Sprintf(flags+"s", repr(v))
+	case 'd', 'i':
+		return fmt.Sprintf(flags+"d", int(float(v)))
+	case 'x', 'X':
+		return fmt.Sprintf(flags+string(verb), integer(v))
+	}
+	return fmt.Sprintf(flags+string(verb), float(v))
 }
 
 // getItem is x[key] and x.key: an entry, an attribute of a loop or a namespace, or

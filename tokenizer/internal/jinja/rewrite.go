@@ -16,7 +16,10 @@ const (
 
 // rewrite turns Jinja's syntax into the part of it that gonja reads rightly:
 //
-//   - line ends inside tags become spaces;
+//   - white space around blocks and comments is trimmed (trim_blocks and
+//     lstrip_blocks), which gonja does at the start of every piece of text rather
+//     than of every line;
+//   - line ends inside tags become spaces; adjacent string literals are joined;
 //   - string literals are written with the escapes that both read alike;
 //   - "a if c else b" inside parentheses, brackets and arguments becomes
 //     "((c) and [(a)] or [(b)])[0]", which evaluates the same parts.
@@ -52,27 +55,64 @@ func (w *rewriter) part() error {
 		w.copy(len(rest))
 		return nil
 	}
-	w.copy(open)
 	switch rest[open+1] {
 	case '#':
-		end := strings.Index(rest[open:], "#}")
-		if end < 0 {
-			return fmt.Errorf("comment is not closed")
-		}
-		w.copy(end + 2)
-		return nil
+		w.text(open)
+		return w.comment()
 	case '{':
+		w.copy(open)
 		return w.tag("}}")
 	case '%':
+		w.text(open)
 		return w.tag("%}")
 	}
-	w.copy(1)
+	w.copy(open + 1)
 	return nil
 }
 
 func (w *rewriter) copy(n int) {
 	w.out.WriteString(w.source[w.i : w.i+n])
 	w.i += n
+}
+
+// text copies n bytes of text before a block or comment, without the white space
+// that stands alone between the start of the line and the tag.
+func (w *rewriter) text(n int) {
+	end := w.i + n
+	line := 1 + strings.LastIndexByte(w.source[:end], '\n')
+	if line >= w.i && strings.TrimSpace(w.source[line:end]) == "" && !strings.HasPrefix(w.source[end+2:], "+") {
+		n = line - w.i
+	}
+	w.copy(n)
+	w.i = end
+}
+
+// comment leaves a comment out. Its signs trim as those of other tags do, so it is
+// written as an empty one.
+func (w *rewriter) comment() error {
+	n := strings.Index(w.source[w.i+2:], "#}")
+	if n < 0 {
+		return fmt.Errorf("comment is not closed")
+	}
+	text := w.source[w.i+2 : w.i+2+n]
+	w.out.WriteString("{#" + sign(strings.HasPrefix(text, "-")) + " " + sign(len(text) > 1 && strings.HasSuffix(text, "-")) + "#}")
+	w.i += n + 4
+	w.newline(strings.HasSuffix(text, "+"))
+	return nil
+}
+
+func sign(minus bool) string {
+	if minus {
+		return "-"
+	}
+	return ""
+}
+
+// newline skips the line end after a block or comment, unless a plus sign keeps it.
+func (w *rewriter) newline(keep bool) {
+	if !keep && strings.HasPrefix(w.source[w.i:], "\n") {
+		w.i++
+	}
 }
 
 // tag rewrites one tag, which ends with end.
@@ -82,18 +122,23 @@ func (w *rewriter) tag(end string) error {
 	if err != nil {
 		return err
 	}
-	first := firstName(tokens)
-	if end == "%}" {
-		if err := w.nest(first); err != nil {
-			return err
-		}
+	first, keep := firstName(tokens), false
+	if n := len(tokens); n > 0 && tokens[n-1] == "+" {
+		tokens, keep = tokens[:n-1], true
+	}
+	if len(tokens) > 0 && tokens[0] == "+" {
+		tokens = tokens[1:]
 	}
 	w.out.WriteString(write(tokens, end == "}}" || first == "set"))
 	w.copy(2)
-	if end == "%}" && first == "raw" {
+	if end == "}}" {
+		return nil
+	}
+	if first == "raw" {
 		return w.raw()
 	}
-	return nil
+	w.newline(keep)
+	return w.nest(first)
 }
 
 // nest counts open blocks.
@@ -119,7 +164,7 @@ func (w *rewriter) raw() error {
 		}
 		i += open
 		if name := strings.TrimLeft(w.source[i+2:], "-+ \t\n"); strings.HasPrefix(name, "endraw") {
-			w.copy(i - w.i)
+			w.text(i - w.i)
 			return nil
 		}
 	}
@@ -150,9 +195,21 @@ func (w *rewriter) lex(end string) ([]string, error) {
 		if depth > maxNesting || depth < 0 {
 			return nil, fmt.Errorf("brackets do not match or are nested more than %d deep", maxNesting)
 		}
-		tokens = append(tokens, token)
+		tokens = appendToken(tokens, token)
 	}
 	return nil, fmt.Errorf("tag is not closed by %s", end)
+}
+
+// appendToken appends a token; a string literal after another continues it.
+func appendToken(tokens []string, token string) []string {
+	last := len(tokens) - 1
+	for last >= 0 && tokens[last] == " " {
+		last--
+	}
+	if token[0] == '"' && last >= 0 && tokens[last][0] == '"' {
+		return append(tokens[:last], tokens[last][:len(tokens[last])-1]+token[1:])
+	}
+	return append(tokens, token)
 }
 
 func closes(s, end string) bool {

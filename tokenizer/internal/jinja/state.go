@@ -11,19 +11,21 @@ import (
 
 // Limits of one rendering. They lie far above what chat templates need.
 const (
-	maxSteps = 2_000_000 // blocks executed, items iterated over, textStep bytes of text made
-	textStep = 64
-	maxText  = 16 << 20 // bytes of any text, and of the output
-	maxItems = 100_000  // entries of any list
-	maxDepth = 100      // nesting of macro calls, and of values
-	maxTime  = 10 * time.Second
+	maxSteps  = 200_000 // blocks executed, entries looked up or iterated over, textStep bytes of text made
+	textStep  = 1024
+	callSteps = 20       // of a macro call
+	perEntry  = 500      // further steps for each entry of the lists that the template is given
+	maxText   = 16 << 20 // bytes of any text, and of the output
+	maxItems  = 100_000  // entries of any list
+	maxDepth  = 100      // nesting of macro calls, and of values
+	maxTime   = 10 * time.Second
 )
 
 // state is what one rendering has used up, and its output.
 type state struct {
 	out      strings.Builder
 	now      time.Time
-	steps    int
+	steps    int // left
 	depth    int
 	deadline time.Time
 	failed   error // the first error that must end the rendering
@@ -33,8 +35,14 @@ type state struct {
 // has no space.
 const stateName = "rendering state"
 
-func newState(now time.Time) *state {
-	return &state{now: now, deadline: time.Now().Add(maxTime)}
+func newState(vars map[string]any, now time.Time) *state {
+	s := &state{now: now, steps: maxSteps, deadline: time.Now().Add(maxTime)}
+	for _, v := range vars {
+		if list, ok := v.(List); ok {
+			s.steps += perEntry * len(list)
+		}
+	}
+	return s
 }
 
 // stateOf finds the state of the rendering that a context belongs to.
@@ -56,10 +64,10 @@ func (s *state) spend(n int) error {
 	if s.failed != nil {
 		return s.failed
 	}
-	s.steps += n
-	if s.steps > maxSteps || n < 0 {
-		return s.fail(fmt.Errorf("template takes more than %d steps", maxSteps))
+	if n < 0 || n > s.steps {
+		return s.fail(errors.New("template takes too many steps"))
 	}
+	s.steps -= n
 	if time.Now().After(s.deadline) {
 		return s.fail(fmt.Errorf("template takes more than %v", maxTime))
 	}
@@ -98,7 +106,7 @@ func (s *state) enter() error {
 	if s.depth++; s.depth > maxDepth {
 		return s.fail(fmt.Errorf("template nests macro calls more than %d deep", maxDepth))
 	}
-	return s.spend(1)
+	return s.spend(callSteps)
 }
 
 func (s *state) leave() { s.depth-- }

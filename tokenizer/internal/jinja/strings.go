@@ -129,7 +129,7 @@ func splitBlank(s string, most int, fromRight bool) List {
 		return texts(words)
 	}
 	if fromRight {
-		rest := strings.TrimSpace(s)
+		rest := strings.TrimRightFunc(s, unicode.IsSpace)
 		for range most {
 			rest = strings.TrimRightFunc(rest[:strings.LastIndexFunc(rest, unicode.IsSpace)], unicode.IsSpace)
 		}

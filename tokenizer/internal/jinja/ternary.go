@@ -6,10 +6,10 @@ import "strings"
 // replaced; outside brackets only where the tag holds an expression, as an "if"
 // there belongs to the tag itself otherwise.
 func write(tokens []string, expression bool) string {
-	if n := len(tokens); n > 0 && (tokens[0] == "-" || tokens[0] == "+") {
-		return tokens[0] + write(tokens[1:], expression)
-	} else if n > 0 && (tokens[n-1] == "-" || tokens[n-1] == "+") {
-		return write(tokens[:n-1], expression) + " " + tokens[n-1]
+	if n := len(tokens); n > 0 && tokens[0] == "-" {
+		return "-" + write(tokens[1:], expression)
+	} else if n > 0 && tokens[n-1] == "-" {
+		return write(tokens[:n-1], expression) + " -"
 	}
 	var b strings.Builder
 	var segment []string // tokens since the last separator, brackets as one
