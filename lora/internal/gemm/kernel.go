@@ -24,7 +24,7 @@ const maxMR = 16
 //
 // k >= 1, 1 <= cols <= NR. For bfloat16, b[r*NR+j] is the half r%2 of the pair
 // (r/2)*NR+j; b begins with a whole pair.
-type tileFunc func(k int, a *float32, b *byte, c *float32, ldc, cols, load int)
+type tileFunc func(k int, a *float32, b *byte, c *float32, ldc, cols, load int, ahead *byte)
 
 // wideFunc is a tileFunc over several whole panels, stride bytes apart, whose
 // results lie side by side.
@@ -44,6 +44,9 @@ type kernels struct {
 	transpose  func(dst *uint32, ds int, src *uint32, ss int)
 	widen      func(dst *float32, src *uint32, n int)
 	widenPairs func(dst *float32, src *byte, n int)
+
+	peak    func(rounds int) // see Peak
+	peakOps float64          // operations of a round
 }
 
 // tiles returns the table for the kind of panel and the number of columns.
@@ -72,6 +75,8 @@ var generic = kernels{
 	transpose:  transposeGo,
 	widen:      widenGo,
 	widenPairs: widenPairsGo,
+	peak:       peakGo,
+	peakOps:    4 * 2,
 }
 
 // Variants returns the names of the variants that this build and machine can
@@ -100,19 +105,19 @@ func lookup(name string) (*kernels, error) {
 	return nil, fmt.Errorf("gemm: no variant %q here, have %s", name, strings.Join(Variants(), ", "))
 }
 
-func tileGo1(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+func tileGo1(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
 	tileGo(1, k, a, b, c, ldc, cols, load)
 }
 
-func tileGo2(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+func tileGo2(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
 	tileGo(2, k, a, b, c, ldc, cols, load)
 }
 
-func tileGo3(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+func tileGo3(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
 	tileGo(3, k, a, b, c, ldc, cols, load)
 }
 
-func tileGo4(k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+func tileGo4(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
 	tileGo(4, k, a, b, c, ldc, cols, load)
 }
 

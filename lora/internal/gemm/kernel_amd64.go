@@ -52,6 +52,8 @@ var avx512 = kernels{
 	transpose:  transpose16AVX512,
 	widen:      widenAVX512,
 	widenPairs: widenPairsAVX512,
+	peak:       peakAVX512,
+	peakOps:    12 * 16 * 2,
 }
 
 // avx2 holds tiles of up to 6 × 16 in 12 registers of 8 floats and walks a panel
@@ -76,4 +78,6 @@ var avx2 = kernels{
 	transpose:  transpose8AVX2,
 	widen:      widenAVX2,
 	widenPairs: widenPairsAVX2,
+	peak:       peakAVX2,
+	peakOps:    12 * 8 * 2,
 }

@@ -4,6 +4,47 @@
 
 #include "textflag.h"
 
+// func peakAVX2(n int)
+// Requires: AVX, FMA3
+TEXT ·peakAVX2(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	VXORPS X8, X8, X8
+	VXORPS X9, X9, X9
+	VXORPS X10, X10, X10
+	VXORPS X11, X11, X11
+	VXORPS X12, X12, X12
+	CMPQ   AX, $0x01
+	JLT    rounds_done
+
+rounds:
+	VFMADD231PS Y0, Y0, Y1
+	VFMADD231PS Y0, Y0, Y2
+	VFMADD231PS Y0, Y0, Y3
+	VFMADD231PS Y0, Y0, Y4
+	VFMADD231PS Y0, Y0, Y5
+	VFMADD231PS Y0, Y0, Y6
+	VFMADD231PS Y0, Y0, Y7
+	VFMADD231PS Y0, Y0, Y8
+	VFMADD231PS Y0, Y0, Y9
+	VFMADD231PS Y0, Y0, Y10
+	VFMADD231PS Y0, Y0, Y11
+	VFMADD231PS Y0, Y0, Y12
+	SUBQ        $0x01, AX
+	CMPQ        AX, $0x01
+	JGE         rounds
+
+rounds_done:
+	VZEROUPPER
+	RET
+
 DATA maskTableAVX2<>+0(SB)/4, $0xffffffff
 DATA maskTableAVX2<>+4(SB)/4, $0xffffffff
 DATA maskTableAVX2<>+8(SB)/4, $0xffffffff
@@ -22,9 +63,9 @@ DATA maskTableAVX2<>+56(SB)/4, $0x00000000
 DATA maskTableAVX2<>+60(SB)/4, $0x00000000
 GLOBL maskTableAVX2<>(SB), RODATA|NOPTR, $64
 
-// func tileF32x1AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x1AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileF32x1AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileF32x1AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -132,9 +173,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x2AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x2AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileF32x2AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileF32x2AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -265,9 +306,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x3AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x3AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileF32x3AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileF32x3AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -421,9 +462,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x4AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x4AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileF32x4AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileF32x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -600,9 +641,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x5AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x5AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileF32x5AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileF32x5AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -802,9 +843,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x6AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x6AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, CMOV, FMA3
-TEXT ·tileF32x6AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileF32x6AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -1275,9 +1316,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x1AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·tileBF16x1AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x1AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -1410,9 +1451,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileBF16x2AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x2AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·tileBF16x2AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x2AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -1574,9 +1615,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileBF16x3AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x3AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·tileBF16x3AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x3AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -1767,9 +1808,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileBF16x4AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x4AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·tileBF16x4AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x4AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -1989,9 +2030,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileBF16x5AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x5AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·tileBF16x5AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x5AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX
@@ -2240,9 +2281,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileBF16x6AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x6AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·tileBF16x6AVX2(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x6AVX2(SB), NOSPLIT, $0-64
 	MOVQ c+24(FP), AX
 	MOVQ ldc+32(FP), CX
 	MOVQ b+16(FP), DX

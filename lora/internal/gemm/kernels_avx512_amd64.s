@@ -9,9 +9,50 @@ TEXT ·pause(SB), NOSPLIT, $0
 	PAUSE
 	RET
 
-// func tileF32x1x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func peakAVX512(n int)
+// Requires: AVX, AVX512F
+TEXT ·peakAVX512(SB), NOSPLIT, $0-8
+	MOVQ   n+0(FP), AX
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	VXORPS X8, X8, X8
+	VXORPS X9, X9, X9
+	VXORPS X10, X10, X10
+	VXORPS X11, X11, X11
+	VXORPS X12, X12, X12
+	CMPQ   AX, $0x01
+	JLT    rounds_done
+
+rounds:
+	VFMADD231PS Z0, Z0, Z1
+	VFMADD231PS Z0, Z0, Z2
+	VFMADD231PS Z0, Z0, Z3
+	VFMADD231PS Z0, Z0, Z4
+	VFMADD231PS Z0, Z0, Z5
+	VFMADD231PS Z0, Z0, Z6
+	VFMADD231PS Z0, Z0, Z7
+	VFMADD231PS Z0, Z0, Z8
+	VFMADD231PS Z0, Z0, Z9
+	VFMADD231PS Z0, Z0, Z10
+	VFMADD231PS Z0, Z0, Z11
+	VFMADD231PS Z0, Z0, Z12
+	SUBQ        $0x01, AX
+	CMPQ        AX, $0x01
+	JGE         rounds
+
+rounds_done:
+	VZEROUPPER
+	RET
+
+// func tileF32x1x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x1x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x1x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -25,6 +66,8 @@ TEXT ·tileF32x1x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), SI
+	LEAQ      1600(CX), SI
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	TESTQ     DI, DI
@@ -87,9 +130,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x1x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x1x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x1x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -103,6 +146,8 @@ TEXT ·tileBF16x1x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), SI
+	LEAQ      1600(CX), SI
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	TESTQ     DI, DI
@@ -187,9 +232,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x1x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x1x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x1x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x1x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -201,6 +246,8 @@ TEXT ·tileF32x1x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), SI
+	LEAQ      1600(CX), SI
 	VPXORD    Z0, Z0, Z0
 	TESTQ     DI, DI
 	JZ        start
@@ -250,9 +297,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x2x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x2x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x2x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x2x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -266,6 +313,8 @@ TEXT ·tileF32x2x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      3200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -351,9 +400,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x2x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x2x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x2x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x2x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -367,6 +416,8 @@ TEXT ·tileBF16x2x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      3200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -480,9 +531,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x2x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x2x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x2x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x2x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -494,6 +545,8 @@ TEXT ·tileF32x2x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      3200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	TESTQ     DI, DI
@@ -558,9 +611,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x3x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x3x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x3x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x3x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -574,6 +627,8 @@ TEXT ·tileF32x3x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      4800(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -682,9 +737,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x3x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x3x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x3x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x3x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -698,6 +753,8 @@ TEXT ·tileBF16x3x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      4800(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -840,9 +897,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x3x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x3x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x3x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x3x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -854,6 +911,8 @@ TEXT ·tileF32x3x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      4800(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -933,9 +992,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x4x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x4x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x4x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x4x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -949,6 +1008,8 @@ TEXT ·tileF32x4x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      6400(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -1080,9 +1141,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x4x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x4x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x4x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x4x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -1096,6 +1157,8 @@ TEXT ·tileBF16x4x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      6400(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -1267,9 +1330,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x4x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x4x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x4x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x4x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -1281,6 +1344,8 @@ TEXT ·tileF32x4x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      6400(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -1375,9 +1440,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x5x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x5x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x5x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x5x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -1391,6 +1456,8 @@ TEXT ·tileF32x5x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      8000(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -1555,9 +1622,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x5x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x5x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileBF16x5x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x5x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -1571,6 +1638,8 @@ TEXT ·tileBF16x5x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      8000(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -1779,9 +1848,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x5x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x5x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x5x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x5x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -1793,6 +1862,8 @@ TEXT ·tileF32x5x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      8000(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -1907,9 +1978,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x6x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x6x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x6x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x6x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -1923,6 +1994,8 @@ TEXT ·tileF32x6x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      9600(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -2110,9 +2183,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x6x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x6x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileBF16x6x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x6x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -2126,6 +2199,8 @@ TEXT ·tileBF16x6x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      9600(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -2363,9 +2438,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x6x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x6x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x6x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x6x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -2377,6 +2452,8 @@ TEXT ·tileF32x6x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      9600(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -2506,9 +2583,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x7x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x7x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x7x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x7x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -2522,6 +2599,8 @@ TEXT ·tileF32x7x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      11200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -2732,9 +2811,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x7x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x7x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileBF16x7x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x7x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -2748,6 +2827,8 @@ TEXT ·tileBF16x7x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      11200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -3014,9 +3095,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x7x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x7x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x7x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x7x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -3028,6 +3109,8 @@ TEXT ·tileF32x7x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      11200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -3172,9 +3255,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x8x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x8x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x8x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x8x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -3188,6 +3271,8 @@ TEXT ·tileF32x8x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      12800(CX), R9
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -3264,6 +3349,8 @@ by4:
 	VBROADCASTSS 11200(CX), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	VMOVUPS      128(DX), Z16
 	PREFETCHT0   2176(DX)
 	VMOVUPS      192(DX), Z17
@@ -3292,6 +3379,7 @@ by4:
 	VBROADCASTSS 11204(CX), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT0   (R9)
 	VMOVUPS      256(DX), Z16
 	PREFETCHT0   2304(DX)
 	VMOVUPS      320(DX), Z17
@@ -3320,6 +3408,7 @@ by4:
 	VBROADCASTSS 11208(CX), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT0   64(R9)
 	VMOVUPS      384(DX), Z16
 	PREFETCHT0   2432(DX)
 	VMOVUPS      448(DX), Z17
@@ -3348,6 +3437,8 @@ by4:
 	VBROADCASTSS 11212(CX), Z18
 	VFMADD231PS  Z16, Z18, Z14
 	VFMADD231PS  Z17, Z18, Z15
+	PREFETCHT0   128(R9)
+	ADDQ         $0x000000c0, R9
 	ADDQ         $0x10, CX
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x04, AX
@@ -3421,9 +3512,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x8x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x8x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileBF16x8x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x8x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -3437,6 +3528,8 @@ TEXT ·tileBF16x8x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      12800(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -3732,9 +3825,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x8x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x8x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2, MMX+
-TEXT ·tileF32x8x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x8x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -3746,6 +3839,8 @@ TEXT ·tileF32x8x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      12800(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -3905,9 +4000,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x9x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x9x32AVX512(SB), NOSPLIT, $0-56
+// func tileF32x9x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tileF32x9x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -3921,6 +4016,8 @@ TEXT ·tileF32x9x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      14400(CX), R9
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -4003,6 +4100,8 @@ by4:
 	VBROADCASTSS 12800(CX), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	VMOVUPS      128(DX), Z18
 	VMOVUPS      192(DX), Z19
 	VBROADCASTSS 4(CX), Z20
@@ -4032,6 +4131,7 @@ by4:
 	VBROADCASTSS 12804(CX), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT0   (R9)
 	VMOVUPS      256(DX), Z18
 	VMOVUPS      320(DX), Z19
 	VBROADCASTSS 8(CX), Z20
@@ -4061,6 +4161,7 @@ by4:
 	VBROADCASTSS 12808(CX), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT0   64(R9)
 	VMOVUPS      384(DX), Z18
 	VMOVUPS      448(DX), Z19
 	VBROADCASTSS 12(CX), Z20
@@ -4090,6 +4191,8 @@ by4:
 	VBROADCASTSS 12812(CX), Z20
 	VFMADD231PS  Z18, Z20, Z16
 	VFMADD231PS  Z19, Z20, Z17
+	PREFETCHT0   128(R9)
+	ADDQ         $0x000000c0, R9
 	ADDQ         $0x10, CX
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x04, AX
@@ -4167,9 +4270,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x9x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x9x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x9x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x9x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -4183,6 +4286,8 @@ TEXT ·tileBF16x9x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      14400(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -4499,9 +4604,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x9x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x9x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x9x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x9x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -4513,6 +4618,8 @@ TEXT ·tileF32x9x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      14400(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -4682,9 +4789,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x10x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x10x32AVX512(SB), NOSPLIT, $0-56
+// func tileF32x10x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tileF32x10x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -4698,6 +4805,8 @@ TEXT ·tileF32x10x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      16000(CX), R9
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -4788,6 +4897,8 @@ by4:
 	VBROADCASTSS 14400(CX), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	VMOVUPS      128(DX), Z20
 	VMOVUPS      192(DX), Z21
 	VBROADCASTSS 4(CX), Z22
@@ -4820,6 +4931,7 @@ by4:
 	VBROADCASTSS 14404(CX), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT0   (R9)
 	VMOVUPS      256(DX), Z20
 	VMOVUPS      320(DX), Z21
 	VBROADCASTSS 8(CX), Z22
@@ -4852,6 +4964,7 @@ by4:
 	VBROADCASTSS 14408(CX), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT0   64(R9)
 	VMOVUPS      384(DX), Z20
 	VMOVUPS      448(DX), Z21
 	VBROADCASTSS 12(CX), Z22
@@ -4884,6 +4997,8 @@ by4:
 	VBROADCASTSS 14412(CX), Z22
 	VFMADD231PS  Z20, Z22, Z18
 	VFMADD231PS  Z21, Z22, Z19
+	PREFETCHT0   128(R9)
+	ADDQ         $0x000000c0, R9
 	ADDQ         $0x10, CX
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x04, AX
@@ -4967,9 +5082,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x10x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x10x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x10x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x10x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -4983,6 +5098,8 @@ TEXT ·tileBF16x10x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      16000(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -5328,9 +5445,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x10x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x10x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x10x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x10x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -5342,6 +5459,8 @@ TEXT ·tileF32x10x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      16000(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -5526,9 +5645,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x11x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x11x32AVX512(SB), NOSPLIT, $0-56
+// func tileF32x11x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tileF32x11x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -5542,6 +5661,8 @@ TEXT ·tileF32x11x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      17600(CX), R9
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -5640,6 +5761,8 @@ by4:
 	VBROADCASTSS 16000(CX), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	VMOVUPS      128(DX), Z22
 	VMOVUPS      192(DX), Z23
 	VBROADCASTSS 4(CX), Z24
@@ -5675,6 +5798,7 @@ by4:
 	VBROADCASTSS 16004(CX), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT0   (R9)
 	VMOVUPS      256(DX), Z22
 	VMOVUPS      320(DX), Z23
 	VBROADCASTSS 8(CX), Z24
@@ -5710,6 +5834,7 @@ by4:
 	VBROADCASTSS 16008(CX), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT0   64(R9)
 	VMOVUPS      384(DX), Z22
 	VMOVUPS      448(DX), Z23
 	VBROADCASTSS 12(CX), Z24
@@ -5745,6 +5870,8 @@ by4:
 	VBROADCASTSS 16012(CX), Z24
 	VFMADD231PS  Z22, Z24, Z20
 	VFMADD231PS  Z23, Z24, Z21
+	PREFETCHT0   128(R9)
+	ADDQ         $0x000000c0, R9
 	ADDQ         $0x10, CX
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x04, AX
@@ -5834,9 +5961,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x11x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x11x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x11x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x11x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -5850,6 +5977,8 @@ TEXT ·tileBF16x11x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      17600(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -6224,9 +6353,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x11x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x11x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x11x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x11x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -6238,6 +6367,8 @@ TEXT ·tileF32x11x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      17600(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -6437,9 +6568,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileF32x12x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x12x32AVX512(SB), NOSPLIT, $0-56
+// func tileF32x12x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tileF32x12x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -6453,6 +6584,8 @@ TEXT ·tileF32x12x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      19200(CX), R9
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -6559,6 +6692,8 @@ by4:
 	VBROADCASTSS 17600(CX), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT1   (R8)
+	ADDQ         $0x40, R8
 	VMOVUPS      128(DX), Z24
 	VMOVUPS      192(DX), Z25
 	VBROADCASTSS 4(CX), Z26
@@ -6597,6 +6732,7 @@ by4:
 	VBROADCASTSS 17604(CX), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT0   (R9)
 	VMOVUPS      256(DX), Z24
 	VMOVUPS      320(DX), Z25
 	VBROADCASTSS 8(CX), Z26
@@ -6635,6 +6771,7 @@ by4:
 	VBROADCASTSS 17608(CX), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT0   64(R9)
 	VMOVUPS      384(DX), Z24
 	VMOVUPS      448(DX), Z25
 	VBROADCASTSS 12(CX), Z26
@@ -6673,6 +6810,8 @@ by4:
 	VBROADCASTSS 17612(CX), Z26
 	VFMADD231PS  Z24, Z26, Z22
 	VFMADD231PS  Z25, Z26, Z23
+	PREFETCHT0   128(R9)
+	ADDQ         $0x000000c0, R9
 	ADDQ         $0x10, CX
 	ADDQ         $0x00000200, DX
 	SUBQ         $0x04, AX
@@ -6768,9 +6907,9 @@ by1_done:
 	VZEROUPPER
 	RET
 
-// func tileBF16x12x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileBF16x12x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileBF16x12x32AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileBF16x12x32AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -6784,6 +6923,8 @@ TEXT ·tileBF16x12x32AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      19200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2
@@ -7187,9 +7328,9 @@ finish:
 	VZEROUPPER
 	RET
 
-// func tileF32x12x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int)
+// func tileF32x12x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
 // Requires: AVX, AVX512F, BMI2
-TEXT ·tileF32x12x16AVX512(SB), NOSPLIT, $0-56
+TEXT ·tileF32x12x16AVX512(SB), NOSPLIT, $0-64
 	MOVQ      cols+40(FP), AX
 	MOVQ      $-1, CX
 	BZHIQ     AX, CX, CX
@@ -7201,6 +7342,8 @@ TEXT ·tileF32x12x16AVX512(SB), NOSPLIT, $0-56
 	MOVQ      ldc+32(FP), SI
 	MOVQ      load+48(FP), DI
 	SHLQ      $0x02, SI
+	MOVQ      ahead+56(FP), R8
+	LEAQ      19200(CX), R8
 	VPXORD    Z0, Z0, Z0
 	VPXORD    Z1, Z1, Z1
 	VPXORD    Z2, Z2, Z2

@@ -31,9 +31,9 @@ func (j *product) pack(_, lo, hi int) {
 	}
 }
 
-// rightBlock returns the block [k0, k0+k) × panel of the right factor, [k][NR]:
+// layOut returns the block [k0, k0+k) × panel of the right factor, [k][NR]:
 // where it lies, or laid out in the worker's scratch memory.
-func (j *product) rightBlock(worker int, inPlace bool, panel, k0, k int) *byte {
+func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 	if inPlace {
 		return j.resident(panel, k0)
 	}

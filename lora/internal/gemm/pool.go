@@ -34,7 +34,7 @@ type Pool struct {
 type worker struct {
 	wake    chan struct{}
 	parked  atomic.Bool
-	scratch []float32 // one block of the right factor, see product.rightBlock
+	scratch []float32 // one block of the right factor, see product.layOut
 	pairs   []uint32  // transposed pairs on their way there
 	_       [64]byte  // keep neighbours on other cache lines
 }

@@ -10,14 +10,15 @@ import "unsafe"
 // length leftStride, block by block, so that a kernel finds its rows at constant
 // distances whatever the caller's stride.
 const (
-	blockK     = 384          // reduction block: a block of a panel is 48 KiB
-	leftStride = blockK + 16  // not a power of two: rows fall on different sets of the cache
-	maxBlocks  = 8            // reduction blocks packed at once
-	maxRows    = 1024         // rows packed at once
-	maxResting = 512          // rows whose block stays in the second-level cache
-	noWiden    = 2            // up to so many row tiles, bfloat16 is widened in registers
-	perWorker  = 12           // pieces per worker that the scheduler aims at
-	smallWork  = 64 * 64 * 64 // multiplications below which one worker is enough
+	blockK     = 384         // reduction block: a block of a panel is 48 KiB
+	leftStride = blockK + 16 // not a power of two: rows fall on different sets of the cache
+	maxBlocks  = 8           // reduction blocks packed at once
+	maxRows    = 1024        // rows packed at once
+	maxResting = 512         // rows whose block stays in the second-level cache
+
+	noWiden   = 2            // up to so many row tiles, bfloat16 is widened in registers
+	perWorker = 12           // pieces per worker that the scheduler aims at
+	smallWork = 64 * 64 * 64 // multiplications below which one worker is enough
 )
 
 // source says where the right factor comes from.
@@ -178,24 +179,66 @@ func (j *product) inPlace(rows int) bool {
 // band computes rows [r0, r1) of panels [p0, p1): one reduction block after
 // another, and under each block of a panel all row tiles.
 func (j *product) band(worker, r0, r1, p0, p1 int) {
+	for ; p0 < p1; p0 += groupPanels {
+		j.group(worker, r0, r1, p0, min(p0+groupPanels, p1))
+	}
+}
+
+// group is band for so few panels that the result stays in the cache from one
+// reduction block to the next.
+func (j *product) group(worker, r0, r1, p0, p1 int) {
 	inPlace := j.inPlace(r1 - r0)
 	for block := range j.blocks() {
 		k := min(j.step, j.depth-block*j.step)
 		for panel := p0; panel < p1; panel++ {
-			right := j.rightBlock(worker, inPlace, panel, j.k0+block*j.step, k)
-			j.column(r0, r1, block, panel, k, right, inPlace)
+			k0 := j.k0 + block*j.step
+			right := rightBlock{k: k, data: j.layOut(worker, inPlace, panel, k0, k)}
+			right.bf16 = inPlace && j.source == panelsBF16
+			j.comingUp(&right, panel+1, k0)
+			j.column(r0, r1, block, panel, right)
 		}
 	}
 }
 
+// rightBlock is one block of a panel of the right factor.
+type rightBlock struct {
+	k     int
+	data  *byte // [k][NR], or [k/2][NR][2]
+	bf16  bool
+	next  *byte // what will be read after it, or nil
+	bytes int   // size of next
+}
+
+// comingUp notes the block of the following panel, so that it can be fetched
+// from memory while this one is in use.
+func (j *product) comingUp(b *rightBlock, panel, k0 int) {
+	if panel >= j.panels() || j.source != panels && j.source != panelsBF16 {
+		return
+	}
+	b.next, b.bytes = j.resident(panel, k0), b.k*NR*4
+	if j.source == panelsBF16 {
+		b.bytes /= 2
+	}
+}
+
+// ahead returns what tile i of a column is to fetch: each tile fetches a quarter
+// of a line for each k, as long as there is something to fetch.
+func (b *rightBlock) ahead(i int) *byte {
+	if at := i * b.k * 16; at < b.bytes {
+		return (*byte)(unsafe.Add(unsafe.Pointer(b.next), at))
+	}
+	return b.data
+}
+
 // column runs the row tiles [r0, r1) against one block of a panel.
-func (j *product) column(r0, r1, block, panel, k int, right *byte, inPlace bool) {
+func (j *product) column(r0, r1, block, panel int, right rightBlock) {
 	kern := j.pool.kern
-	tiles := kern.tiles(inPlace && j.source == panelsBF16, min(NR, j.n-panel*NR))
+	cols := min(NR, j.n-panel*NR)
+	tiles := kern.tiles(right.bf16, cols)
 	load := btoi(j.load || block > 0)
-	for r := r0; r < r1; r += kern.mr {
-		rows := min(kern.mr, r1-r)
-		tiles[rows](k, j.leftRow(block, r), right, j.out(r, panel), j.y.Stride, min(NR, j.n-panel*NR), load)
+	for i, r := 0, r0; r < r1; i, r = i+1, r+kern.mr {
+		tile := tiles[min(kern.mr, r1-r)]
+		tile(right.k, j.leftRow(block, r), right.data, j.out(r, panel), j.y.Stride, cols, load, right.ahead(i))
 	}
 }
 
@@ -224,7 +267,8 @@ func (j *product) thin(r0, r1, p0, p1 int) {
 func (j *product) deep(r0, r1, panel int) {
 	for block := range j.blocks() {
 		k0 := block * j.step
-		j.column(r0, r1, block, panel, min(j.step, j.depth-k0), j.resident(panel, j.k0+k0), true)
+		right := rightBlock{k: min(j.step, j.depth-k0), data: j.resident(panel, j.k0+k0), bf16: j.source == panelsBF16}
+		j.column(r0, r1, block, panel, right)
 	}
 }
 
@@ -261,3 +305,5 @@ func btoi(b bool) int {
 	}
 	return 0
 }
+
+var groupPanels = 4

@@ -20,6 +20,7 @@ type tile2 struct {
 }
 
 func avx2() {
+	peakFunc("peakAVX2", YMM)
 	table := GLOBL("maskTableAVX2", RODATA|NOPTR)
 	for i := range 16 {
 		word := uint32(0)

@@ -13,15 +13,16 @@ type tile512 struct {
 	rows, panels, vectors int
 	bf16                  bool
 
-	k, a, b, stride, stride3, c, ldc, load reg.GPVirtual
-	acc                                    [][]reg.VecVirtual // [row][panel*vectors+vector]
-	right, raw                             []reg.VecVirtual
-	high                                   reg.VecVirtual // selects the upper half of a word
-	masks                                  []reg.OpmaskVirtual
+	k, a, b, stride, stride3, c, ldc, load, ahead, below reg.GPVirtual
+	acc                                                  [][]reg.VecVirtual // [row][panel*vectors+vector]
+	right, raw                                           []reg.VecVirtual
+	high                                                 reg.VecVirtual // selects the upper half of a word
+	masks                                                []reg.OpmaskVirtual
 }
 
 func avx512() {
 	pauseFunc()
+	peakFunc("peakAVX512", ZMM)
 	for rows := 1; rows <= 12; rows++ {
 		for _, bf16 := range []bool{false, true} {
 			emit512(&tile512{rows: rows, panels: 1, vectors: 2, bf16: bf16})
@@ -68,6 +69,10 @@ func emit512(t *tile512) {
 	t.k, t.a, t.b = argument("k"), argument("a"), argument("b")
 	t.c, t.ldc, t.load = argument("c"), argument("ldc"), argument("load")
 	SHLQ(Imm(2), t.ldc)
+	if t.panels == 1 {
+		t.ahead, t.below = argument("ahead"), GP64()
+		LEAQ(Mem{Base: t.a, Disp: t.rows * leftStride}, t.below)
+	}
 	t.begin()
 	t.reduce()
 	t.store()
@@ -160,6 +165,7 @@ func (t *tile512) reduce() {
 	loop("by4", t.k, 4, func() {
 		for u := range 4 {
 			t.one(u)
+			t.lookAhead(u)
 		}
 		t.advance(4)
 	})
@@ -197,6 +203,23 @@ func (t *tile512) fetch(u, v int) {
 		ahead := t.place(u, v)
 		ahead.Disp += 4 * nr * 16
 		PREFETCHT0(ahead)
+	}
+}
+
+// lookAhead asks, in a tall tile, for a line of the rows below, which are next,
+// and once in four columns for a line of the next block of b.
+func (t *tile512) lookAhead(u int) {
+	if t.rows < 8 || t.panels > 1 || t.vectors < 2 {
+		return
+	}
+	if u == 0 {
+		PREFETCHT1(Mem{Base: t.ahead})
+		ADDQ(Imm(64), t.ahead)
+		return
+	}
+	PREFETCHT0(Mem{Base: t.below, Disp: 64 * (u - 1)})
+	if u == 3 {
+		ADDQ(number(192), t.below)
 	}
 }
 
