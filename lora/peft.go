@@ -1,12 +1,13 @@
 package lora
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 // Sets of linear layers that a [Config] commonly names in Targets.
@@ -85,7 +86,7 @@ func (c Config) Validate() error {
 	}
 	_, err := c.pattern()
 	bad(err == nil, "TargetPattern: %v", err)
-	return errors.Join(errs...)
+	return oneline.Join(errs...)
 }
 
 // peftNoBranch are parts of a model that Python's PEFT can give a branch and this

@@ -1,13 +1,14 @@
 package lora
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 // peftFile is adapter_config.json as PEFT 0.15 writes it, in its order of keys.
@@ -129,7 +130,7 @@ func ParseConfig(text []byte) (Config, error) {
 		Rank: in.Rank, Alpha: in.Alpha, Dropout: in.Dropout, RSLoRA: in.UseRSLoRA, BaseModel: in.BaseModel,
 		Head: in.TaskType == "SEQ_CLS" || slices.Contains(in.ModulesToSave, HeadModule),
 	}
-	err := errors.Join(peftSupported(in, keys), c.setTargets(in.TargetModules))
+	err := oneline.Join(peftSupported(in, keys), c.setTargets(in.TargetModules))
 	if err == nil {
 		err = c.Validate()
 	}
@@ -162,7 +163,7 @@ func peftSupported(in peftInput, keys map[string]jsontext.Value) error {
 			refuse(f.key, peftShort(v), f.what)
 		}
 	}
-	return errors.Join(errs...)
+	return oneline.Join(errs...)
 }
 
 // peftUnused reports whether a value switches a feature off.

@@ -1,12 +1,13 @@
 package lora
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 // Safetensors is an open set of named tensors: one safetensors file, or the
@@ -18,7 +19,8 @@ import (
 // returns has as many bytes as its type and shape ask for. A set may be read from
 // several goroutines. The files must not be cut short while they are mapped (most
 // systems then kill the reader); a program that replaces one does so by rename,
-// as [WriteSafetensors] does.
+// as [WriteSafetensors] does. Windows lets nobody replace a file while it is
+// mapped: there the set must be closed first.
 type Safetensors struct {
 	path     string
 	files    []*stFile
@@ -59,7 +61,7 @@ func OpenSafetensors(path string) (*Safetensors, error) {
 	s := &Safetensors{path: path, tensors: map[string]stEntry{}}
 	tensors, err := s.addFile(path)
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, oneline.Join(err, s.Close())
 	}
 	for _, t := range tensors {
 		s.tensors[t.Name] = stEntry{t, path}
@@ -117,7 +119,7 @@ func (s *Safetensors) Close() error {
 		}
 	}
 	s.files, s.tensors = nil, nil
-	return errors.Join(errs...)
+	return oneline.Join(errs...)
 }
 
 // The names under which a Hugging Face directory holds its weights.

@@ -56,6 +56,5 @@ func ExampleParseConfig() {
 	fmt.Println(err)
 	// Output:
 	// [q_proj v_proj] 8 <nil>
-	// bias: "all": trained biases not supported
-	// use_dora: true: DoRA not supported
+	// bias: "all": trained biases not supported; use_dora: true: DoRA not supported
 }

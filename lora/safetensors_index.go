@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 // stOpenShards opens all shards of an index and checks that they hold the
@@ -21,7 +23,7 @@ func stOpenShards(dir, index string) (*Safetensors, error) {
 	}
 	s := &Safetensors{path: dir, tensors: map[string]stEntry{}}
 	if err := s.addShards(dir, where); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", index, err), s.Close())
+		return nil, oneline.Join(fmt.Errorf("%s: %w", index, err), s.Close())
 	}
 	return s, nil
 }

@@ -319,50 +319,6 @@ func TestCloseTwice(t *testing.T) {
 	}
 }
 
-// FuzzSafetensors looks for a file that makes the reader panic or hand out a
-// tensor whose bytes do not fit; what opens is written and read again.
-func FuzzSafetensors(f *testing.F) {
-	seed, err := os.ReadFile("testdata/safetensors/dtypes.safetensors")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(seed)
-	f.Add([]byte(stFileText(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, "data")))
-	f.Add([]byte(stFileText(`{"a":{"dtype":"U8","shape":[0,9223372036854775807],"data_offsets":[0,0]}}`, "")))
-	path := filepath.Join(f.TempDir(), "x.safetensors")
-	f.Fuzz(func(t *testing.T, file []byte) {
-		stWriteText(t, path, string(file))
-		s, err := lora.OpenSafetensors(path)
-		if err != nil {
-			return
-		}
-		defer s.Close()
-		var all []lora.Tensor
-		for _, name := range s.Names() {
-			x, _ := s.Tensor(name)
-			if x.Elems()*x.DType.Size() != len(x.Data) {
-				t.Fatalf("%q: %v of %s has %d bytes", name, x.Shape, x.DType, len(x.Data))
-			}
-			_, _ = x.Floats()
-			all = append(all, x)
-		}
-		stWriteAgain(t, all, s.Metadata())
-	})
-}
-
-func stWriteAgain(t *testing.T, all []lora.Tensor, metadata map[string]string) {
-	path := filepath.Join(t.TempDir(), "y.safetensors")
-	if err := lora.WriteSafetensors(path, all, metadata); err != nil {
-		t.Fatalf("what was read cannot be written: %v", err)
-	}
-	s := stOpenTest(t, path)
-	for _, x := range all {
-		if y, _ := s.Tensor(x.Name); y.DType != x.DType || !slices.Equal(x.Shape, y.Shape) || !bytes.Equal(x.Data, y.Data) {
-			t.Fatalf("%q changed on its way", x.Name)
-		}
-	}
-}
-
 // stFileText is a file of that header and data.
 func stFileText(header, data string) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) + header + data

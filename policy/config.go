@@ -1,10 +1,11 @@
 package policy
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 // The model types that the transformer computes, as config.json names them.
@@ -140,7 +141,7 @@ func (c Config) Validate() error {
 	v.require(!c.MLPBias || c.ModelType == Llama, "mlp_bias", true, "false except for llama")
 	v.require(slices.Contains([]string{"", "float32", "bfloat16", "float16"}, c.DType), "torch_dtype", c.DType, "float32, bfloat16 or float16")
 	v.tokens(c)
-	return errors.Join(v.errs...)
+	return oneline.Join(v.errs...)
 }
 
 // cfgChecks collects what is wrong with a configuration, under the names of

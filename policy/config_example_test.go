@@ -38,8 +38,7 @@ func ExampleParseConfig_refused() {
 	}`))
 	fmt.Println(err)
 	// Output:
-	// rope_type: "yarn": not supported, only default, linear and llama3
-	// hidden_act: "gelu": not supported, only silu
+	// rope_type: "yarn": not supported, only default, linear and llama3; hidden_act: "gelu": not supported, only silu
 }
 
 // A literal describes a model that is made from scratch.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 // GenerationConfig is how a model's makers sample from it, as generation_config.json
@@ -88,5 +90,5 @@ func (g *GenerationConfig) validate() error {
 	for _, id := range g.EOS {
 		v.between("eos_token_id", id, 0, cfgMaxVocab)
 	}
-	return errors.Join(v.errs...)
+	return oneline.Join(v.errs...)
 }

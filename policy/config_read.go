@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +9,8 @@ import (
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/socialrl/socialrl/internal/oneline"
 )
 
 const cfgFileName = "config.json"
@@ -42,7 +43,7 @@ func ParseConfig(text []byte) (Config, error) {
 	}
 	r := cfgReader{file: &f}
 	c := r.config()
-	if err := errors.Join(r.errs...); err != nil {
+	if err := oneline.Join(r.errs...); err != nil {
 		return Config{}, err
 	}
 	return c, c.Validate()

@@ -99,8 +99,12 @@ func (c Config) Parameters() int64 {
 
 // MatchTensors checks that the set holds the tensors of the configuration in their
 // shapes. All that are missing, unknown or of another shape are listed in one
-// error, a [lora.Mismatch].
+// error, a [lora.Mismatch]. Checkpoints in 4 bits have tensors of another kind and
+// are refused.
 func (c Config) MatchTensors(s *lora.Safetensors) error {
+	if c.Quantization != nil {
+		return fmt.Errorf("%s: quantization_config: weights stored in 4 bits are not supported", s.Path())
+	}
 	var missing, unknown, misshaped []string
 	known := map[string]bool{}
 	for _, want := range c.Tensors() {
