@@ -87,7 +87,7 @@ func Replies(reply func(ctx context.Context, c Case, turn int, prompt string) (s
 
 // source returns the case's own stream of random numbers.
 func (c Case) source(seed, purpose uint64) *rand.Rand {
-	return source(seed, purpose, hash(c.Scenario.Codename), uint64(c.Index))
+	return source(seed, purpose, hash(c.Scenario.Codename), c.Seed, uint64(c.Index))
 }
 
 // mover makes an agent of a function that sees what has happened. The function

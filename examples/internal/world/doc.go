@@ -28,8 +28,14 @@
 //	train, heldOut := world.Split(world.Scenarios(), seed)
 //	cases := world.Cases(train, 8, seed)
 //	episodes, err := world.Play(ctx, cases, world.Noisy(seed))
+//	items, err := episodes[0].Items(cases[0].Learner.Name, world.Template())
+//	credit := attribution.Evidence{Dimension: episode.Goal, Func: world.Evidence(episode.Goal)}
 //	...
 //	scores, err := world.Evaluate(ctx, world.Cases(heldOut, 2, seed), world.Best())
+//
+// A model plays through [Replies], one prompt at a time, or [Lockstep], which
+// asks for the replies of all running episodes together. [Tokenizer] is made for
+// the words of this world.
 //
 // Everything is a pure function of its arguments, seeds included. Functions may
 // be called from several goroutines; a [Partner] plays one episode.

@@ -22,7 +22,7 @@ type Prompt struct {
 // reply in each episode that is not over, in the order of the cases. A reply
 // that holds no action counts as doing nothing. Episodes are judged where judge
 // is true. The first error ends everything.
-func Lockstep(ctx context.Context, cases []Case, judge bool, reply func(context.Context, []Prompt) ([]string, error)) ([]*episode.Episode, error) {
+func Lockstep(ctx context.Context, cases []Case, judge bool, reply func(context.Context, []Prompt) ([]string, error), opts ...episode.Option) ([]*episode.Episode, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	asked := make(chan question)
@@ -31,7 +31,7 @@ func Lockstep(ctx context.Context, cases []Case, judge bool, reply func(context.
 	for i, c := range cases {
 		wg.Go(func() {
 			defer func() { asked <- question{done: true} }()
-			e, err := PlayCase(ctx, c, asker(i, asked), judge)
+			e, err := PlayCase(ctx, c, asker(i, asked), judge, opts...)
 			if err != nil {
 				cancel(err)
 			}

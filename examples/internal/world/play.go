@@ -22,8 +22,9 @@ var template = func() *episode.PromptTemplate {
 // maxTurns bounds an episode; the partner's patience ends earlier.
 const maxTurns = 16
 
-// ID returns the id of the episode that is played of the case.
-func (c Case) ID() string { return fmt.Sprintf("%s/%d", c.Scenario.Codename, c.Index) }
+// ID returns the id of the episode that is played of the case, such as
+// sell_lamp-7-0 for the first case drawn from seed 7.
+func (c Case) ID() string { return fmt.Sprintf("%s-%d-%d", c.Scenario.Codename, c.Seed, c.Index) }
 
 // Scene returns what the two sides are told.
 func (c Case) Scene() episode.Scene {
@@ -61,10 +62,10 @@ func PlayCase(ctx context.Context, c Case, learner episode.Agent, judge bool, op
 
 // Play plays every case with the player and has it judged. Episodes come in the
 // order of the cases.
-func Play(ctx context.Context, cases []Case, p Player) ([]*episode.Episode, error) {
+func Play(ctx context.Context, cases []Case, p Player, opts ...episode.Option) ([]*episode.Episode, error) {
 	episodes := make([]*episode.Episode, len(cases))
 	for i, c := range cases {
-		e, err := PlayCase(ctx, c, p(c), true)
+		e, err := PlayCase(ctx, c, p(c), true, opts...)
 		if err != nil {
 			return nil, err
 		}

@@ -13,7 +13,6 @@ const (
 	purposeCase
 	purposeSkill
 	purposeMove
-	purposeConstant
 )
 
 // source returns the stream of random numbers of a seed, a purpose and keys.

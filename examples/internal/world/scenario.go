@@ -70,6 +70,7 @@ func Split(all []Scenario, seed uint64) (train, heldOut []Scenario) {
 // judge have to know.
 type Case struct {
 	Scenario Scenario
+	Seed     uint64    // from which the case was drawn
 	Index    int       // which of the scenario's cases this is
 	Learner  Character // who learns
 	Partner  Character // who is scripted
@@ -94,7 +95,7 @@ func drawCase(s Scenario, i int, seed uint64) Case {
 	r := source(seed, purposeCase, hash(s.Codename), uint64(i))
 	who := r.Perm(len(Characters()))
 	c := Case{
-		Scenario: s, Index: i, Seat: i % 2,
+		Scenario: s, Seed: seed, Index: i, Seat: i % 2,
 		Learner: Characters()[who[0]], Partner: Characters()[who[1]],
 		Fact: drawFact(s, r),
 	}
