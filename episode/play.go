@@ -270,13 +270,7 @@ func (g *game) finish(ctx context.Context) (*Episode, error) {
 // setJudgement enters rewards and comments as logs have them.
 func (e *Episode) setJudgement(j Judgement) {
 	e.RawRewards, e.RewardsPrompt = j.Rewards, j.Prompt
-	e.Rewards = nil
-	for _, r := range j.Rewards {
-		if len(r.Scores) > 0 {
-			r.Form = RewardScores
-		}
-		e.Rewards = append(e.Rewards, r)
-	}
+	e.Rewards = scoresOnly(j.Rewards)
 	if j.Reasoning != "" {
 		e.Reasoning += "\n" + j.Reasoning
 	}
