@@ -14,7 +14,9 @@ const (
 // Encode returns the token ids of a text, without the added special tokens unless
 // [AddSpecial] is given (chat templates write their own). Special and other added
 // tokens that occur in the text are recognised, see [PlainSpecial]. Bytes that are
-// not UTF-8 are encoded as they are. The result is that of the Python tokenizers
+// not UTF-8 are encoded as they are. A byte that the vocabulary has no token for
+// (some lack control characters) becomes the unknown token where the model names
+// one, and is dropped otherwise. The result is that of the Python tokenizers
 // library, and takes time nearly proportional to the length of the text,
 // whatever the text.
 func (t *Tokenizer) Encode(text string, opts ...EncodeOption) []int {

@@ -3,7 +3,6 @@ package tokenizer
 import (
 	"fmt"
 	"slices"
-	"unicode/utf8"
 )
 
 // maxGap bounds how far ids may lie above the number of tokens, so that a small
@@ -91,9 +90,7 @@ func (t *Tokenizer) newModel(f *modelFile) (*bpe, error) {
 		}
 		m.unk = int32(id)
 	}
-	if err := t.alphabet(m); err != nil {
-		return nil, err
-	}
+	t.alphabet(m)
 	m.merges = newPairTable(len(f.Merges))
 	m.merged = make([]int32, len(f.Merges))
 	for rank, pair := range f.Merges {
@@ -110,23 +107,15 @@ func (t *Tokenizer) newModel(f *modelFile) (*bpe, error) {
 	return m, nil
 }
 
-// alphabet finds the symbol of each byte. Every byte that occurs in UTF-8 must have
-// one, or there must be an unknown token: encoding would lose text.
-func (t *Tokenizer) alphabet(m *bpe) error {
+// alphabet finds the symbol of each byte. Some vocabularies have none for control
+// characters that their training text lacked.
+func (t *Tokenizer) alphabet(m *bpe) {
 	for b := range 256 {
 		m.symbol[b] = noSymbol
 		if id, ok := t.ids[string(byteChar[b])]; ok {
 			m.symbol[b] = int32(id)
-		} else if m.unk == noSymbol && inUTF8(byte(b)) {
-			return fmt.Errorf("model.vocab has no token %q for the byte 0x%02x, and there is no unk_token", byteChar[b], b)
 		}
 	}
-	return nil
-}
-
-// inUTF8 reports whether a byte occurs in UTF-8.
-func inUTF8(b byte) bool {
-	return b < utf8.RuneSelf || 0x80 <= b && b <= 0xBF || 0xC2 <= b && b <= 0xF4
 }
 
 func (t *Tokenizer) addMerge(m *bpe, rank uint32, pair [2]string) error {

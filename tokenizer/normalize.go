@@ -40,15 +40,20 @@ func nfc(s string) string {
 	return b.String()
 }
 
-// segment returns the length of the first segment of s in bytes and characters.
+// segment returns the length of the first segment of s in bytes and characters; a
+// byte that is not UTF-8 is a segment of its own.
 func segment(s string) (n, chars int) {
 	for n < len(s) {
-		p := norm.NFC.PropertiesString(s[n:])
-		if n > 0 && p.BoundaryBefore() {
+		c, width := utf8.DecodeRuneInString(s[n:])
+		broken := c == utf8.RuneError && width == 1
+		if n > 0 && (broken || norm.NFC.PropertiesString(s[n:]).BoundaryBefore()) {
 			break
 		}
-		n += max(p.Size(), 1)
+		n += width
 		chars++
+		if broken {
+			break
+		}
 	}
 	return n, chars
 }
@@ -61,11 +66,10 @@ type mark struct {
 
 // composeSegment decomposes, orders and composes one segment.
 func composeSegment(s string) string {
-	var b strings.Builder
-	if c, n := utf8.DecodeRuneInString(s); c == utf8.RuneError && n == 1 {
-		b.WriteByte(s[0])
-		s = s[1:]
+	if !utf8.ValidString(s) {
+		return s
 	}
+	var b strings.Builder
 	for _, m := range compose(decompose(s)) {
 		b.WriteRune(m.char)
 	}
