@@ -11,11 +11,14 @@ type buffer[F float] struct{ data []F }
 // Len returns the number of elements.
 func (b *buffer[F]) Len() int { return len(b.data) }
 
-// elements returns the memory of v's buffer from v's first element on.
+// elements returns the memory of v from its first element to its last.
 func elements[F float](v View) []F {
 	b, ok := v.Buf.(*buffer[F])
 	require(ok, "lora: view of another engine, or no view")
-	return b.data[v.Off:]
+	if v.Len() == 0 {
+		return nil
+	}
+	return b.data[v.Off : v.Off+(v.Rows-1)*v.Stride+v.Cols]
 }
 
 // rowOf returns row i of v.

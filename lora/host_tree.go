@@ -25,7 +25,7 @@ func (l *treeLayout) set(t Tree, rows int) {
 		}
 	}
 	for i := len(t) - 1; i >= 0; i-- {
-		require(l.rows[i] == 0 || l.end[i]-l.first[i] == l.rows[i],
+		require(l.rows[i] == 0 || l.end[i]-l.first[i] == l.rows[i] && (t[i].Rows == 0 || l.first[i] == t[i].Q),
 			"lora: Attention: query rows are not in depth-first order")
 		if p := t[i].Parent; p >= 0 {
 			l.join(int(p), i)

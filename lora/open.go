@@ -13,6 +13,7 @@ const engineNames = "cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0"
 // argument is the part after it. A file with a build tag replaces an entry from
 // its init function.
 var openers = map[string]func(variant string) (Engine, error){
+	"cpu":     openCPU,
 	"float64": openFloat64,
 	"cuda":    openWithoutCUDA,
 }

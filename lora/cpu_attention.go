@@ -1,0 +1,266 @@
+package lora
+
+import (
+	"math"
+
+	"github.com/socialrl/socialrl/lora/internal/gemm"
+)
+
+// Attention on the CPU goes through the keys in blocks and keeps, for each query row
+// and head, the maximum and the sum of a running soft-max (Milakov and Gimelshein,
+// 2018; Dao et al., 2022). A piece of work is a range of query rows for one key head:
+// the heads that share it stand below one another in a matrix [rows · group, HeadDim],
+// so that each block of keys is read once for all of them, and once for all branches
+// of the tree that see it.
+//
+// The blocks are counted from each node's own first key. What a row adds up, and in
+// which order, follows from its path alone.
+
+// keysPerBlock is the number of keys in a block.
+const keysPerBlock = 128
+
+// packedRows is the number of packed query rows (rows · group) that a piece aims at.
+const packedRows = 192
+
+// attendScratch is a worker's memory for one piece.
+type attendScratch struct {
+	q, do, dq []float32 // [rows·group, HeadDim]: queries / sqrt(HeadDim), and gradients
+	o         []float32 // [rows·group, HeadDim]
+	p, dp     []float32 // [rows·group, keysPerBlock]
+	dk, dv    []float32 // [keysPerBlock, HeadDim]
+	top       []float32 // of each packed row: the maximum so far, or lse
+	sum       []float64 // the sum so far, or D
+	seen      []int     // of each row: the keys of the block that it sees
+}
+
+// grow makes room for a number of packed rows.
+func (a *attendScratch) grow(rows, dim int) {
+	for _, s := range []*[]float32{&a.q, &a.do, &a.dq, &a.o} {
+		*s = grow(*s, rows*dim)
+	}
+	a.p, a.dp = grow(a.p, rows*keysPerBlock), grow(a.dp, rows*keysPerBlock)
+	a.dk, a.dv = grow(a.dk, keysPerBlock*dim), grow(a.dv, keysPerBlock*dim)
+	a.top, a.sum, a.seen = grow(a.top, rows), grow(a.sum, rows), grow(a.seen, rows)
+}
+
+// keyBlock is up to keysPerBlock keys of one node.
+type keyBlock struct {
+	node   int
+	k0, k1 int // in the node
+}
+
+// attendPiece is one piece of work in progress: rows [r0, r1) for one key head.
+type attendPiece struct {
+	e      *cpuEngine
+	args   *cpuArgs
+	w      *cpuWorker
+	head   int // key head
+	group  int // query heads that share it
+	dim    int
+	r0, r1 int
+}
+
+// Attention over the keys that the tree shows to each row.
+func (e *cpuEngine) Attention(o, lse, q, k, v View, t Tree, s HeadShape) {
+	checkAttention(o, lse, q, k, v, t, s)
+	e.layout.set(t, q.Rows)
+	e.args.v = [10]View{o, lse, q, k, v}
+	e.args.tree, e.args.shape = t, s
+	e.args.n = e.pieceRows(q.Rows, s)
+	pieces := (q.Rows + e.args.n - 1) / e.args.n
+	e.each(pieces*s.KVHeads, pieceSize, attendForward)
+}
+
+// pieceRows chooses the query rows of a piece: enough for the matrix products, and
+// few enough that every worker has several pieces. The choice shows in no result.
+func (e *cpuEngine) pieceRows(rows int, s HeadShape) int {
+	group := s.Heads / s.KVHeads
+	most := max(1, packedRows/group)
+	least := max(1, packedRows/4/group)
+	fair := rows * s.KVHeads / (4 * e.pool.Workers())
+	return min(most, max(least, fair))
+}
+
+// attendForward computes pieces [lo, hi).
+func attendForward(e *cpuEngine, worker, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		p := e.piece(worker, i)
+		p.packQueries()
+		p.start()
+		for n := range p.args.tree {
+			p.node(n)
+		}
+		p.finish()
+	}
+}
+
+// piece describes piece i of the operation: its key head varies slowest.
+func (e *cpuEngine) piece(worker, i int) attendPiece {
+	a := &e.args
+	s, rows := a.shape, a.v[2].Rows
+	pieces := (rows + a.n - 1) / a.n
+	p := attendPiece{
+		e: e, args: a, w: &e.workers[worker],
+		head: i / pieces, group: s.Heads / s.KVHeads, dim: s.HeadDim,
+		r0: i % pieces * a.n,
+	}
+	p.r1 = min(p.r0+a.n, rows)
+	p.w.attend.grow((p.r1-p.r0)*p.group, p.dim)
+	return p
+}
+
+// heads returns the group's columns of row r.
+func (p *attendPiece) heads(v View, r int) []float32 {
+	n := p.group * p.dim
+	return row(v, r)[p.head*n:][:n]
+}
+
+// packQueries copies the piece's queries, divided by sqrt(HeadDim).
+func (p *attendPiece) packQueries() {
+	factor := float32(1 / math.Sqrt(float64(p.dim)))
+	n := p.group * p.dim
+	for r := p.r0; r < p.r1; r++ {
+		dst := p.w.attend.q[(r-p.r0)*n:][:n]
+		for i, x := range p.heads(p.args.v[2], r) {
+			dst[i] = x * factor
+		}
+	}
+}
+
+// start begins the running soft-max of every packed row.
+func (p *attendPiece) start() {
+	a := &p.w.attend
+	n := (p.r1 - p.r0) * p.group
+	clear(a.o[:n*p.dim])
+	clear(a.sum[:n])
+	for i := range a.top[:n] {
+		a.top[i] = float32(math.Inf(-1))
+	}
+}
+
+// rowsOf returns the piece's rows in a node's subtree.
+func (p *attendPiece) rowsOf(node int) (lo, hi int) {
+	l := &p.e.layout
+	if l.rows[node] == 0 {
+		return 0, 0
+	}
+	return max(p.r0, int(l.first[node])), min(p.r1, int(l.end[node]))
+}
+
+// node takes the keys of a node into the rows of its subtree.
+func (p *attendPiece) node(i int) {
+	lo, hi := p.rowsOf(i)
+	if lo >= hi {
+		return
+	}
+	for k0 := 0; k0 < int(p.args.tree[i].Len); k0 += keysPerBlock {
+		p.block(keyBlock{i, k0, min(k0+keysPerBlock, int(p.args.tree[i].Len))}, lo, hi)
+	}
+}
+
+// countSeen sets the number of the block's keys that each row sees, and returns the
+// most and the least.
+func (p *attendPiece) countSeen(b keyBlock, lo, hi int) (most, least int) {
+	n, all := p.args.tree[b.node], b.k1-b.k0
+	least = all
+	for r := lo; r < hi; r++ {
+		seen := all
+		if int(p.e.layout.owner[r]) == b.node {
+			seen = max(0, min(all, int(n.Len-n.Rows)+r-int(n.Q)+1-b.k0))
+		}
+		p.w.attend.seen[r-p.r0] = seen
+		most, least = max(most, seen), min(least, seen)
+	}
+	return most, least
+}
+
+// keys returns n rows of k or v from the block's first on, the piece's head.
+func (p *attendPiece) keys(v View, b keyBlock, n int) gemm.Dense {
+	first := int(p.args.tree[b.node].KV) + b.k0
+	return dense(v.RowRange(first, first+n).ColRange(p.head*p.dim, (p.head+1)*p.dim))
+}
+
+// packed returns packed rows [lo, hi) (of query rows) of a scratch matrix.
+func (p *attendPiece) packed(data []float32, lo, hi, cols, stride int) gemm.Dense {
+	from, n := (lo-p.r0)*p.group, (hi-lo)*p.group
+	return gemm.Dense{Data: data[from*stride:][:n*stride], Rows: n, Cols: cols, Stride: stride}
+}
+
+// block takes one block of keys into rows [lo, hi).
+func (p *attendPiece) block(b keyBlock, lo, hi int) {
+	most, least := p.countSeen(b, lo, hi)
+	if most == 0 {
+		return
+	}
+	a := &p.w.attend
+	scores := p.packed(a.p, lo, hi, most, keysPerBlock)
+	gemm.Gemm(false, true, 1, p.packed(a.q, lo, hi, p.dim, p.dim), p.keys(p.args.v[3], b, most), 0, scores, p.w.gemm)
+	for r := lo; r < hi; r++ {
+		for g := range p.group {
+			p.soften((r-p.r0)*p.group+g, a.seen[r-p.r0], most)
+		}
+	}
+	values := p.keys(p.args.v[4], b, most)
+	if least == most || finite(values) {
+		gemm.Gemm(false, false, 1, scores, values, 1, p.packed(a.o, lo, hi, p.dim, p.dim), p.w.gemm)
+		return
+	}
+	// A zero probability times an infinite value is not zero: row by row.
+	for r := lo; r < hi; r++ {
+		n := a.seen[r-p.r0]
+		gemm.Gemm(false, false, 1, p.packed(a.p, r, r+1, n, keysPerBlock), p.keys(p.args.v[4], b, n), 1,
+			p.packed(a.o, r, r+1, p.dim, p.dim), p.w.gemm)
+	}
+}
+
+// soften turns the scores of packed row i into probabilities relative to the running
+// maximum, and rescales what the row has summed so far. Keys from seen on get 0.
+func (p *attendPiece) soften(i, seen, most int) {
+	a := &p.w.attend
+	s := a.p[i*keysPerBlock:][:most]
+	clear(s[seen:])
+	s = s[:seen]
+	if seen == 0 {
+		return
+	}
+	top := maxOf(s, a.top[i])
+	if top != a.top[i] {
+		c := exp32(a.top[i] - top)
+		a.sum[i] *= float64(c)
+		scale(a.o[i*p.dim:][:p.dim], c)
+		a.top[i] = top
+	}
+	a.sum[i] += float64(expSum(s, s, top))
+}
+
+// finish divides by the denominators and writes the rows that nodes claim.
+func (p *attendPiece) finish() {
+	a := &p.w.attend
+	for r := p.r0; r < p.r1; r++ {
+		if p.e.layout.owner[r] < 0 {
+			continue
+		}
+		out, lse := p.heads(p.args.v[0], r), row(p.args.v[1], r)[p.head*p.group:]
+		for g := range p.group {
+			i := (r-p.r0)*p.group + g
+			lse[g] = float32(float64(a.top[i]) + math.Log(a.sum[i]))
+			c := float32(1 / a.sum[i])
+			for d, x := range a.o[i*p.dim:][:p.dim] {
+				out[g*p.dim+d] = x * c
+			}
+		}
+	}
+}
+
+// finite reports whether m holds neither NaN nor Inf.
+func finite(m gemm.Dense) bool {
+	const exponent = 0x7f800000
+	for i := range m.Rows {
+		for _, x := range m.Row(i) {
+			if math.Float32bits(x)&exponent == exponent {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+package lora
+
+import "math"
+
+// RMSNorm normalises rows.
+func (e *cpuEngine) RMSNorm(y, x, w View, eps float64) {
+	checkRMSNorm(y, x, w)
+	e.args.v, e.args.eps = [10]View{y, x, w}, eps
+	e.each(x.Rows, x.Cols, func(e *cpuEngine, _, lo, hi int) {
+		a := &e.args
+		w := row(a.v[2], 0)
+		for t := lo; t < hi; t++ {
+			in, out := row(a.v[1], t), row(a.v[0], t)
+			r := float32(inverseRMS(in, a.eps))
+			for d, x := range in {
+				out[d] = x * r * w[d]
+			}
+		}
+	})
+}
+
+// inverseRMS returns 1 / sqrt(mean(x²) + eps).
+func inverseRMS(x []float32, eps float64) float64 {
+	return 1 / math.Sqrt(sumSquares(x)/float64(len(x))+eps)
+}
+
+// RMSNormBack is the gradient of RMSNorm.
+func (e *cpuEngine) RMSNormBack(dx, dy, x, w, dw View, eps float64) {
+	checkRMSNormBack(dx, dy, x, w, dw)
+	mark := e.Mark()
+	inverse := e.Temp(1, x.Rows)
+	e.args.v, e.args.eps = [10]View{dx, dy, x, w, inverse}, eps
+	e.each(x.Rows, x.Cols, rmsNormBackRows)
+	if !dw.IsNone() {
+		e.args.v = [10]View{dw, dy, x, inverse}
+		e.eachColumn(x.Cols, rmsNormBackWeight)
+	}
+	e.Reset(mark)
+}
+
+// rmsNormBackRows computes dx and keeps each row's 1/rms.
+func rmsNormBackRows(e *cpuEngine, _, lo, hi int) {
+	a := &e.args
+	w, inverse := row(a.v[3], 0), row(a.v[4], 0)
+	for t := lo; t < hi; t++ {
+		din, dout, in := row(a.v[0], t), row(a.v[1], t), row(a.v[2], t)
+		r := inverseRMS(in, a.eps)
+		for d, x := range dout {
+			din[d] = x * w[d]
+		}
+		c := float32(r * r * r * dot64(din, in) / float64(len(in)))
+		inverse[t] = float32(r)
+		for d, x := range in {
+			din[d] = float32(r)*din[d] - c*x
+		}
+	}
+}
+
+// rmsNormBackWeight adds to columns [lo, hi) of dw, row after row.
+func rmsNormBackWeight(e *cpuEngine, _, lo, hi int) {
+	a := &e.args
+	dw, inverse := row(a.v[0], 0)[lo:hi], row(a.v[3], 0)
+	for t, r := range inverse {
+		dout, in := row(a.v[1], t)[lo:hi], row(a.v[2], t)[lo:hi]
+		for d := range dw {
+			dw[d] += dout[d] * in[d] * r
+		}
+	}
+}
+
+// RotaryTable fills the tables of cosines and sines.
+func (e *cpuEngine) RotaryTable(cos, sin View, positions []int32, invFreq []float32) {
+	checkRotaryTable(cos, sin, positions, invFreq)
+	e.args.v = [10]View{cos, sin}
+	e.args.ids, e.args.freq = positions, invFreq
+	e.each(cos.Rows, 16*cos.Cols, func(e *cpuEngine, _, lo, hi int) {
+		a := &e.args
+		for t := lo; t < hi; t++ {
+			c, s := row(a.v[0], t), row(a.v[1], t)
+			for i, f := range a.freq {
+				sine, cosine := math.Sincos(float64(float32(a.ids[t]) * f))
+				c[i], s[i] = float32(cosine), float32(sine)
+			}
+		}
+	})
+}
+
+// Rotary turns heads.
+func (e *cpuEngine) Rotary(x, cos, sin View, heads int, inverse bool) {
+	checkRotary(x, cos, sin, heads)
+	e.args.v = [10]View{x, cos, sin}
+	e.args.n, e.args.flag = heads, inverse
+	e.each(x.Rows, x.Cols, func(e *cpuEngine, _, lo, hi int) {
+		a := &e.args
+		sign, n := float32(1), a.v[1].Cols
+		if a.flag {
+			sign = -1
+		}
+		for t := lo; t < hi; t++ {
+			x, c, s := row(a.v[0], t), row(a.v[1], t), row(a.v[2], t)
+			for h := range a.n {
+				turn(x[h*2*n:][:n], x[h*2*n+n:][:n], c, s, sign)
+			}
+		}
+	})
+}
+
+// turn rotates the pairs (x[i], y[i]).
+func turn(x, y, cos, sin []float32, sign float32) {
+	y, cos, sin = y[:len(x)], cos[:len(x)], sin[:len(x)]
+	for i, a := range x {
+		b, c, s := y[i], cos[i], sin[i]*sign
+		x[i], y[i] = a*c-b*s, b*c+a*s
+	}
+}
+
+// SwiGLU sets y = silu(gate) · up.
+func (e *cpuEngine) SwiGLU(y, gate, up View) {
+	checkSwiGLU(y, gate, up)
+	e.args.v = [10]View{y, gate, up}
+	e.each(y.Rows, 4*y.Cols, func(e *cpuEngine, _, lo, hi int) {
+		for t := lo; t < hi; t++ {
+			out, gate, up := row(e.args.v[0], t), row(e.args.v[1], t), row(e.args.v[2], t)
+			up = up[:len(out)]
+			for j, a := range gate[:len(out)] {
+				out[j] = a / (1 + exp32(-a)) * up[j]
+			}
+		}
+	})
+}
+
+// SwiGLUBack is the gradient of SwiGLU.
+func (e *cpuEngine) SwiGLUBack(dgate, dup, dy, gate, up View) {
+	checkSwiGLUBack(dgate, dup, dy, gate, up)
+	e.args.v = [10]View{dgate, dup, dy, gate, up}
+	e.each(dy.Rows, 4*dy.Cols, func(e *cpuEngine, _, lo, hi int) {
+		v := &e.args.v
+		for t := lo; t < hi; t++ {
+			swiGLUBack(row(v[0], t), row(v[1], t), row(v[2], t), row(v[3], t), row(v[4], t))
+		}
+	})
+}
+
+func swiGLUBack(dgate, dup, dy, gate, up []float32) {
+	n := len(dy)
+	dgate, dup, gate, up = dgate[:n], dup[:n], gate[:n], up[:n]
+	for j, d := range dy {
+		a, b := gate[j], up[j]
+		sigmoid := 1 / (1 + exp32(-a))
+		dgate[j] = d * b * sigmoid * (1 + a*(1-sigmoid))
+		dup[j] = d * a * sigmoid
+	}
+}

@@ -1,0 +1,124 @@
+package lora
+
+// Linear computes y = x·Wᵀ + bias + Scale·drop(x)·Aᵀ·Bᵀ.
+func (e *cpuEngine) Linear(y, x View, l *Linear, h View) {
+	checkLinear(y, x, l, h)
+	beta := float32(0)
+	if !l.Bias.IsNone() {
+		e.fill(y, l.Bias)
+		beta = 1
+	}
+	e.mulT(y, x, cpuMatrix(l.W), 0, y.Cols, 1, beta)
+	if !l.branch() {
+		return
+	}
+	mark := e.Mark()
+	e.gemm(false, true, 1, e.dropped(x, l.Drop), l.A, 0, h)
+	e.gemm(false, true, float32(l.Scale), h, l.B, 1, y)
+	e.Reset(mark)
+}
+
+// LinearBack is the gradient of Linear.
+func (e *cpuEngine) LinearBack(dx, dy, x View, l *Linear, h View, add bool) {
+	checkLinearBack(dx, dy, x, l, h)
+	if !l.DW.IsNone() {
+		e.gemm(true, false, 1, dy, x, 1, l.DW)
+	}
+	if !l.DBias.IsNone() {
+		e.addColumns(l.DBias, dy)
+	}
+	if !dx.IsNone() {
+		beta := float32(0)
+		if add {
+			beta = 1
+		}
+		e.mul(dx, dy, cpuMatrix(l.W), 0, dy.Cols, beta)
+	}
+	if l.branch() {
+		e.branchBack(dx, dy, x, l, h)
+	}
+}
+
+// branchBack adds the gradients that pass through the low-rank branch.
+func (e *cpuEngine) branchBack(dx, dy, x View, l *Linear, h View) {
+	mark := e.Mark()
+	if !l.DB.IsNone() {
+		e.gemm(true, false, float32(l.Scale), dy, h, 1, l.DB)
+	}
+	dh := e.Temp(dy.Rows, l.A.Rows)
+	e.gemm(false, false, float32(l.Scale), dy, l.B, 0, dh)
+	if !l.DA.IsNone() {
+		e.gemm(true, false, 1, dh, e.dropped(x, l.Drop), 1, l.DA)
+	}
+	switch {
+	case dx.IsNone():
+	case l.Drop.P == 0:
+		e.gemm(false, false, 1, dh, l.A, 1, dx)
+	default:
+		din := e.Temp(dx.Rows, dx.Cols)
+		e.gemm(false, false, 1, dh, l.A, 0, din)
+		e.mask(din, din, l.Drop)
+		e.Accumulate(dx, din)
+	}
+	e.Reset(mark)
+}
+
+// dropped returns x after dropout: x itself, or a copy in the arena.
+func (e *cpuEngine) dropped(x View, d Dropout) View {
+	if d.P == 0 {
+		return x
+	}
+	y := e.Temp(x.Rows, x.Cols)
+	e.mask(y, x, d)
+	return y
+}
+
+// mask sets y = x ∘ mask / (1 − P). y may be x.
+func (e *cpuEngine) mask(y, x View, d Dropout) {
+	e.args.v = [10]View{y, x}
+	e.args.drop = d
+	e.each(x.Rows, 4*x.Cols, func(e *cpuEngine, _, lo, hi int) {
+		for t := lo; t < hi; t++ {
+			dropRow(row(e.args.v[0], t), row(e.args.v[1], t), t, e.args.drop)
+		}
+	})
+}
+
+// dropRow applies dropout to row t of an input; one call of the generator gives four
+// neighbours.
+func dropRow(y, x []float32, t int, d Dropout) {
+	p, keep := float32(d.P), float32(1/(1-d.P))
+	first := (d.Row0 + uint64(t)) * uint64(len(x))
+	words := d.Key.Philox(first / 4)
+	for j, v := range x {
+		i := first + uint64(j)
+		if i%4 == 0 {
+			words = d.Key.Philox(i / 4)
+		}
+		y[j] = 0
+		if unit23(words[i%4]) >= p {
+			y[j] = v * keep
+		}
+	}
+}
+
+// fill sets every row of y to the vector b.
+func (e *cpuEngine) fill(y, b View) {
+	e.args.v = [10]View{y, b}
+	e.each(y.Rows, y.Cols, func(e *cpuEngine, _, lo, hi int) {
+		for t := lo; t < hi; t++ {
+			copy(row(e.args.v[0], t), row(e.args.v[1], 0))
+		}
+	})
+}
+
+// addColumns adds the sum of x's rows to the vector s, row after row.
+func (e *cpuEngine) addColumns(s, x View) {
+	e.args.v = [10]View{s, x}
+	e.eachColumn(x.Cols, func(e *cpuEngine, _, lo, hi int) {
+		sum := row(e.args.v[0], 0)[lo:hi]
+		for t := range e.args.v[1].Rows {
+			addTo(sum, row(e.args.v[1], t)[lo:hi])
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package lora
+
+import (
+	"github.com/socialrl/socialrl/lora/internal/gemm"
+	"gorgonia.org/tensor"
+)
+
+// strided is a matrix whose element (i, j) is data[i*rowStride + j*colStride].
+type strided[F float] struct {
+	data                 []F
+	rows, cols           int
+	rowStride, colStride int
+}
+
+// stridedOf returns the elements of a dense matrix of element type F, whatever its
+// layout: row-major, column-major, transposed or sliced.
+func stridedOf[F float](t tensor.Tensor) (m strided[F], ok bool) {
+	d, ok := t.(*tensor.Dense)
+	if !ok || d.Dims() != 2 || len(d.Strides()) != 2 || d.IsMasked() {
+		return m, false
+	}
+	data, ok := d.Data().([]F)
+	if !ok {
+		return m, false
+	}
+	shape, strides := d.Shape(), d.Strides()
+	return strided[F]{data, shape[0], shape[1], strides[0], strides[1]}, true
+}
+
+// stridedProduct returns the three matrices of a product c = a·b.
+func stridedProduct[F float](a, b, c tensor.Tensor) (x, y, z strided[F], ok bool) {
+	x, okA := stridedOf[F](a)
+	y, okB := stridedOf[F](b)
+	z, okC := stridedOf[F](c)
+	ok = okA && okB && okC && x.cols == y.rows && z.rows == x.rows && z.cols == y.cols
+	return x, y, z, ok
+}
+
+// MatMul sets c = a·b for matrices of float64. Other types go the standard way.
+func (e *refEngine) MatMul(a, b, c tensor.Tensor) error {
+	x, y, z, ok := stridedProduct[float64](a, b, c)
+	if !ok {
+		return e.StdEng.MatMul(a, b, c)
+	}
+	for i := range z.rows {
+		for j := range z.cols {
+			sum := 0.0
+			for k := range x.cols {
+				sum += x.data[i*x.rowStride+k*x.colStride] * y.data[k*y.rowStride+j*y.colStride]
+			}
+			z.data[i*z.rowStride+j*z.colStride] = sum
+		}
+	}
+	return nil
+}
+
+// MatMul sets c = a·b for matrices of float32, on the engine's kernels. Other types,
+// and layouts in which neither rows nor columns are contiguous, go the standard way.
+func (e *cpuEngine) MatMul(a, b, c tensor.Tensor) error {
+	x, y, z, ok := stridedProduct[float32](a, b, c)
+	if !ok {
+		return e.StdEng.MatMul(a, b, c)
+	}
+	da, transA, okA := x.dense()
+	db, transB, okB := y.dense()
+	dc, transC, okC := z.dense()
+	switch {
+	case !okA || !okB || !okC:
+		return e.StdEng.MatMul(a, b, c)
+	case transC: // cᵀ = bᵀ·aᵀ
+		gemm.Gemm(!transB, !transA, 1, db, da, 0, dc, e.pool)
+	default:
+		gemm.Gemm(transA, transB, 1, da, db, 0, dc, e.pool)
+	}
+	return nil
+}
+
+// dense returns a row-major matrix that is m, or whose transpose is m.
+func (m strided[F]) dense() (d gemm.Dense, trans, ok bool) {
+	data, ok := any(m.data).([]float32)
+	switch {
+	case !ok:
+		return d, false, false
+	case m.colStride == 1 && m.rowStride >= m.cols || m.rows == 1 && m.colStride == 1:
+		return gemm.Dense{Data: data, Rows: m.rows, Cols: m.cols, Stride: max(m.rowStride, m.cols)}, false, true
+	case m.rowStride == 1 && m.colStride >= m.rows:
+		return gemm.Dense{Data: data, Rows: m.cols, Cols: m.rows, Stride: m.colStride}, true, true
+	}
+	return d, false, false
+}
