@@ -88,7 +88,8 @@ type Planner interface {
 // attributions to a file of JSON lines, each as soon as it is finished. What the
 // file holds already is skipped, so an interrupted run is continued by starting
 // it again: at most the calls that were running are lost, also by kill -9. One
-// process at a time may write to a file. The order of lines is that in which
+// process at a time writes to a file; for a second one it is an error, by means
+// of a lock on Path with ".lock" at its end. The order of lines is that in which
 // attributions finish; with Concurrency 1 it is that of episodes, agents,
 // methods.
 //

@@ -315,6 +315,27 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
+func TestAnnotateRefusesAFileThatIsBeingWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.jsonl")
+	o := AnnotateOptions{Path: path}
+	inner := error(nil)
+	llm := &model{answer: func(call int, r episode.Request) (string, error) {
+		if call == 0 {
+			_, inner = Annotate(context.Background(), each(madeUp(t)), []Attributor{Uniform{}}, o)
+		}
+		return usable(r).Text, nil
+	}}
+	if _, err := Annotate(context.Background(), each(madeUp(t)), []Attributor{Direct{LLM: llm}}, o); err != nil {
+		t.Fatal(err)
+	}
+	if inner == nil || !strings.Contains(inner.Error(), path+": another process is writing to it") {
+		t.Errorf("a second run beside the first: %v", inner)
+	}
+	if _, err := Annotate(context.Background(), each(madeUp(t)), []Attributor{Uniform{}}, o); err != nil {
+		t.Errorf("a run after the first: %v", err)
+	}
+}
+
 func TestAnnotateOfOneSide(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.jsonl")
 	o := AnnotateOptions{Path: path, Agents: func(ep *episode.Episode) []string { return ep.Agents()[:1] }}

@@ -115,8 +115,8 @@ func DefaultLexicalWeights(d episode.Dimension) LexicalWeights {
 
 // LexicalEvidence judges an utterance by its words, which makes it weak but
 // cheap, repeatable and independent of any model. Let W(u) be the set of content
-// words of utterance u (lower case, common function words left out), own(u) the
-// words of the agent's earlier utterances, all(u) those of every earlier
+// words of utterance u (in lower case, without common function words and the
+// agents' names), own(u) the words of the agent's earlier utterances, all(u) those of every earlier
 // utterance, G the words of the goal, and reply(u) the words of the other's
 // utterance that follows at once:
 //

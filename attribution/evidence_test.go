@@ -49,6 +49,7 @@ func TestLexicalEvidenceTellsWhatMatters(t *testing.T) {
 		{"a repetition is worth less than what it repeats", talk("", "Buy apples, friend.", "Hm.", "Buy apples, friend.", "Hm."), LexicalWeights{Novelty: 1}, 0, 1},
 		{"what speaks of the goal is worth more", talk("borrow the ladder", "Nice weather today.", "Hm.", "Could I borrow your ladder?", "Hm."), LexicalWeights{1, 2, 1}, 1, 0},
 		{"what is taken up is worth more", talk("", "Maybe apples.", "Hm.", "Maybe pears.", "Pears it is."), LexicalWeights{Uptake: 1}, 1, 0},
+		{"a name is not a word of the goal", talk("convince B", "B, hello!", "Hm.", "Let me convince you.", "Hm."), LexicalWeights{Goal: 1}, 1, 0},
 		{"an echo of the other is no uptake of one's own words", talk("", "Maybe pears.", "Pears! Apples!", "Apples?", "Apples!"), LexicalWeights{Uptake: 1}, 0, 1},
 	} {
 		e, err := LexicalEvidence(c.weights)(c.ep, "A")

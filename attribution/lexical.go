@@ -20,8 +20,9 @@ type lexical struct {
 // evidence computes the formulas of LexicalEvidence for one agent.
 func (w LexicalWeights) evidence(ep *episode.Episode, agent string) []float64 {
 	goal, _ := ep.SocialGoals.Get(agent)
-	goalWords := contentWords(plain(goal))
-	facts := lexicalFacts(ep.Utterances(), agent, goalWords)
+	names := contentWords(strings.Join(ep.Agents(), " "))
+	goalWords := contentWords(plain(goal)).minus(names)
+	facts := lexicalFacts(ep.Utterances(), agent, goalWords, names)
 	most := 0
 	for _, f := range facts {
 		most = max(most, f.onGoal)
@@ -62,11 +63,11 @@ func (w LexicalWeights) mean(f lexical, hasGoal bool, mostOnGoal int) float64 {
 }
 
 // lexicalFacts looks at each of the agent's utterances in turn.
-func lexicalFacts(us []episode.Utterance, agent string, goal wordSet) []lexical {
+func lexicalFacts(us []episode.Utterance, agent string, goal, names wordSet) []lexical {
 	var facts []lexical
 	own, all := wordSet{}, wordSet{}
 	for i, u := range us {
-		words := utteranceWords(u)
+		words := utteranceWords(u).minus(names)
 		if u.Speaker == agent {
 			f := lexical{words: len(words), novelty: ratio(len(words.minus(own)), len(words)), onGoal: words.shared(goal)}
 			if i+1 < len(us) && us[i+1].Speaker != agent {

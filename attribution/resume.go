@@ -9,7 +9,64 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+
+	"github.com/socialrl/socialrl/internal/appendlog"
 )
+
+// open reads what earlier runs wrote and opens the files for appending, unless
+// another process does the same. What is open is closed by close, also after an
+// error.
+func (r *run) open() (err error) {
+	if r.DryRun {
+		return r.load()
+	}
+	if err := r.acquire(); err != nil {
+		return err
+	}
+	if err := r.load(); err != nil {
+		return err
+	}
+	if r.log, err = appendlog.Open(r.Path); err != nil {
+		return err
+	}
+	r.failures, err = appendlog.Open(r.FailuresPath)
+	return err
+}
+
+// acquire takes the lock of the output file, which the system gives back when
+// the process ends in any way.
+func (r *run) acquire() error {
+	if err := os.MkdirAll(filepath.Dir(r.Path), 0o755); err != nil {
+		return err
+	}
+	lock := flock.New(r.Path + ".lock")
+	ok, err := lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("%s: %w", lock.Path(), err)
+	}
+	if !ok {
+		return fmt.Errorf("%s: another process is writing to it", r.Path)
+	}
+	r.lock = lock
+	return nil
+}
+
+// close flushes and closes what is open.
+func (r *run) close() error {
+	var errs []error
+	for _, l := range []*appendlog.Log{r.log, r.failures} {
+		if l != nil {
+			errs = append(errs, l.Sync(), l.Close())
+		}
+	}
+	if r.lock != nil {
+		errs = append(errs, r.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
 
 // load reads what earlier runs wrote, without changing it.
 func (r *run) load() error {

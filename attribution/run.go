@@ -7,6 +7,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/gofrs/flock"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/socialrl/socialrl/episode"
@@ -18,6 +19,7 @@ type run struct {
 	AnnotateOptions
 	account  *account
 	finished map[Key]bool // in the file, running, or failed in this run
+	lock     *flock.Flock
 	log      *appendlog.Log
 	failures *appendlog.Log
 
@@ -32,13 +34,14 @@ func newRun(o AnnotateOptions) (*run, error) {
 		return nil, err
 	}
 	r := &run{AnnotateOptions: o, finished: map[Key]bool{}}
-	if err := r.load(); err != nil {
+	if err := r.open(); err != nil {
+		r.close()
 		return nil, err
 	}
 	r.account = &account{
 		price: o.Price, max: o.MaxCost, replyTokens: o.ReplyTokens, earlier: r.counts.Earlier.Cost,
 	}
-	return r, r.open()
+	return r, nil
 }
 
 // complete checks the options and fills in defaults.
@@ -66,27 +69,6 @@ func (o *AnnotateOptions) complete() error {
 		o.ReplyTokens = 100
 	}
 	return nil
-}
-
-// open opens the two files for appending.
-func (r *run) open() (err error) {
-	if r.DryRun {
-		return nil
-	}
-	if r.log, err = appendlog.Open(r.Path); err != nil {
-		return err
-	}
-	if r.failures, err = appendlog.Open(r.FailuresPath); err != nil {
-		r.log.Close()
-	}
-	return err
-}
-
-func (r *run) close() error {
-	if r.DryRun {
-		return nil
-	}
-	return errors.Join(r.log.Sync(), r.failures.Sync(), r.log.Close(), r.failures.Close())
 }
 
 // all runs every method on every agent of every episode.
