@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unsafe"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
 )
 
 // maxMR bounds the rows of a register tile over all variants.
@@ -77,6 +79,21 @@ var generic = kernels{
 	widenPairs: widenPairsGo,
 	peak:       peakGo,
 	peakOps:    4 * 2,
+}
+
+// available lists the variants that run here, the best first.
+var available = supported()
+
+func supported() []*kernels {
+	var list []*kernels
+	for _, name := range vec.Variants() {
+		for _, k := range written {
+			if k.name == name {
+				list = append(list, k)
+			}
+		}
+	}
+	return list
 }
 
 // Variants returns the names of the variants that this build and machine can

@@ -2,26 +2,11 @@
 
 package gemm
 
-import "golang.org/x/sys/cpu"
+//go:generate sh -c "cd _asm && go run . -set gemm512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm"
+//go:generate sh -c "cd _asm && go run . -set gemm2 -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg gemm"
 
-//go:generate sh -c "cd _asm && go run . -isa avx512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm"
-//go:generate sh -c "cd _asm && go run . -isa avx2 -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg gemm"
-
-// available lists the variants, the best first.
-var available = detect()
-
-// detect asks the processor and the system what they support.
-func detect() []*kernels {
-	var list []*kernels
-	x := &cpu.X86
-	if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512VL && x.HasAVX512DQ && x.HasBMI2 {
-		list = append(list, &avx512)
-	}
-	if x.HasAVX2 && x.HasFMA && x.HasBMI2 {
-		list = append(list, &avx2)
-	}
-	return append(list, &generic)
-}
+// written lists the variants that there are, whether or not they run here.
+var written = []*kernels{&avx512, &avx2, &generic}
 
 // avx512 holds tiles of up to 12 × 32 in 24 registers of 16 floats. The wide
 // tiles keep enough sums going to hide the latency of a fused multiply-add.

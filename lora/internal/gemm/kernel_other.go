@@ -4,8 +4,8 @@ package gemm
 
 import "sync/atomic"
 
-// available lists the variants, the best first.
-var available = []*kernels{&generic}
+// written lists the variants that there are.
+var written = []*kernels{&generic}
 
 var spinSink atomic.Int32
 

@@ -23,9 +23,7 @@ func (j *product) pack(_, lo, hi int) {
 				copy(row, j.left.Data[(j.row+r)*j.left.Stride+k0:])
 			}
 			if j.alpha != 1 {
-				for i := range row {
-					row[i] *= j.alpha
-				}
+				j.pool.vec.Scale(row, j.alpha, row)
 			}
 		}
 	}

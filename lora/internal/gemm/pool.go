@@ -3,6 +3,8 @@ package gemm
 import (
 	"runtime"
 	"sync/atomic"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
 )
 
 // Pool is a set of persistent workers with their scratch memory, and the
@@ -15,6 +17,7 @@ import (
 // the functions it runs must not use the same pool.
 type Pool struct {
 	kern    *kernels
+	vec     vec.Kernels
 	workers []worker
 	state   atomic.Uint64 // generation<<32 | open bit | workers inside
 	next    atomic.Int64  // first index not yet claimed
@@ -62,7 +65,11 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{kern: kern, workers: make([]worker, workers)}
+	vectors, err := vec.New(kern.name)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{kern: kern, vec: vectors, workers: make([]worker, workers)}
 	p.job.pool = p
 	p.packRows, p.runTiles = p.job.pack, p.job.run
 	for i := range p.workers {
@@ -81,6 +88,9 @@ func (p *Pool) Workers() int { return len(p.workers) }
 
 // Variant returns the name of the kernels that the pool runs.
 func (p *Pool) Variant() string { return p.kern.name }
+
+// Vec returns the functions on slices of the same variant.
+func (p *Pool) Vec() vec.Kernels { return p.vec }
 
 // Close ends the pool's goroutines. The pool must not be used afterwards;
 // closing twice is allowed.

@@ -94,9 +94,7 @@ func (j *product) scale() {
 			clear(row)
 			continue
 		}
-		for c := range row {
-			row[c] *= j.beta
-		}
+		j.pool.vec.Scale(row, j.beta, row)
 	}
 }
 

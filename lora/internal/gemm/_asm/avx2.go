@@ -21,14 +21,7 @@ type tile2 struct {
 
 func avx2() {
 	peakFunc("peakAVX2", YMM)
-	table := GLOBL("maskTableAVX2", RODATA|NOPTR)
-	for i := range 16 {
-		word := uint32(0)
-		if i < 8 {
-			word = 0xffffffff
-		}
-		DATA(4*i, U32(word))
-	}
+	table := maskTable("maskTableAVX2")
 	for rows := 1; rows <= 6; rows++ {
 		emit2(&tile2{rows: rows}, table)
 	}

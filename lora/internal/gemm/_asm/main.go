@@ -1,6 +1,6 @@
-// Command asm writes the amd64 kernels of package gemm.
+// Command asm writes the amd64 kernels of packages gemm and vec.
 //
-//	go run . -isa avx512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm
+//	go run . -set gemm512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm
 package main
 
 import (
@@ -22,16 +22,20 @@ const (
 )
 
 func main() {
-	isa := flag.String("isa", "avx512", "instruction set: avx512 or avx2")
+	set := flag.String("set", "", "kernels: gemm512, gemm2, vec512 or vec2")
 	flag.Parse()
 	ConstraintExpr("amd64,!purego")
-	switch *isa {
-	case "avx512":
+	switch *set {
+	case "gemm512":
 		avx512()
-	case "avx2":
+	case "gemm2":
 		avx2()
+	case "vec512":
+		vectors(zmm())
+	case "vec2":
+		vectors(ymm())
 	default:
-		log.Fatalf("asm: unknown instruction set %q", *isa)
+		log.Fatalf("asm: unknown set of kernels %q", *set)
 	}
 	Generate()
 }

@@ -38,10 +38,10 @@ func transpose512() {
 		}
 	})
 	// row[4g+c], lane l: column 4l+c of rows 4g..4g+3.
-	row = stage(row, func(i int) (int, int) { return i/8*8 + i%4, i/8*8 + i%4 + 4 }, lanes)
+	row = stage(row, func(i int) (int, int) { return i/8*8 + i%4, i/8*8 + i%4 + 4 }, mixLanes)
 	// row[8h+c]: lanes 0 and 2 of groups 2h and 2h+1; row[8h+4+c]: lanes 1 and 3.
 	row = stage(row, func(i int) (int, int) { return i % 8, i%8 + 8 }, func(i int, x, y, to reg.VecVirtual) {
-		lanes(i/8*4, x, y, to)
+		mixLanes(i/8*4, x, y, to)
 	})
 	// row[c], row[4+c], row[8+c], row[12+c]: columns c, 4+c, 8+c, 12+c.
 	for i := range row {
@@ -54,8 +54,8 @@ func transpose512() {
 	RET()
 }
 
-// lanes takes the even lanes of x and y where bit 2 of i is clear, else the odd.
-func lanes(i int, x, y, to reg.VecVirtual) {
+// mixLanes takes the even lanes of x and y where bit 2 of i is clear, else the odd.
+func mixLanes(i int, x, y, to reg.VecVirtual) {
 	if i&4 == 0 {
 		VSHUFI32X4(Imm(0x88), y, x, to)
 	} else {

@@ -1,0 +1,19 @@
+//go:build !amd64 || purego
+
+package vec
+
+// supported lists the variants, the best first.
+var supported = []level{generic}
+
+func (k Kernels) dot(a, b []float32) float32                { return dotGo(a, b) }
+func (k Kernels) sum(a []float32) float32                   { return sumGo(a) }
+func (k Kernels) sumSquares(a []float32) float32            { return sumSquaresGo(a) }
+func (k Kernels) largest(a []float32) float32               { return largestGo(a) }
+func (k Kernels) axpy(y, x []float32, alpha float32)        { axpyGo(y, x, alpha) }
+func (k Kernels) scale(y, x []float32, alpha float32)       { scaleGo(y, x, alpha) }
+func (k Kernels) add(y, a, b []float32)                     { addGo(y, a, b) }
+func (k Kernels) mul(y, a, b []float32)                     { mulGo(y, a, b) }
+func (k Kernels) scaleMul(y, a, b []float32, alpha float32) { scaleMulGo(y, a, b, alpha) }
+func (k Kernels) exp(y, x []float32, shift float32) float32 { return expSumGo(y, x, shift) }
+func (k Kernels) siluMul(y, g, u []float32)                 { siluMulGo(y, g, u) }
+func (k Kernels) siluMulBack(dg, du, g, u, dy []float32)    { siluMulBackGo(dg, du, g, u, dy) }
