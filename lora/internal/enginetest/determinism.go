@@ -1,0 +1,290 @@
+package enginetest
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"testing"
+
+	"github.com/socialrl/socialrl/lora"
+)
+
+// step is a piece of a training step on one engine: every operation that a model
+// calls, on shapes large enough to be cut into pieces.
+type step struct {
+	e                                      lora.Engine
+	x, y, z, gate, q, k, v, o, lse         lora.View
+	dx, dy, dq, dk, dv, dw, cos, sin, norm lora.View
+	h, p, m, mv, grad, logits              lora.View
+	layer                                  *lora.Linear
+	full                                   *lora.Linear
+	w                                      lora.Weight
+	tree                                   lora.Tree
+	shape                                  lora.HeadShape
+	out                                    *lora.HeadOutput
+	targets                                []lora.HeadTarget
+	d                                      []float64
+	ids                                    []int32
+	freq                                   []float32
+	ways                                   []lora.Sampling
+	tokens                                 []int32
+	logProbs                               []float64
+	sum                                    float64
+}
+
+// newStep makes the operands, the same for every engine.
+func newStep(s *suite, e lora.Engine, rows, width, vocab int) *step {
+	fill := func(r, c int) lora.View {
+		v := e.NewView(r, c)
+		e.Write(v, s.values(r*c))
+		return v
+	}
+	w, err := e.NewWeight(tensorOf(lora.DTypeF32, vocab, width, s.values(vocab*width)), lora.F32)
+	if err != nil {
+		s.Fatal(err)
+	}
+	square, err := e.NewWeight(tensorOf(lora.DTypeF32, width, width, s.values(width*width)), lora.BF16)
+	if err != nil {
+		s.Fatal(err)
+	}
+	st := &step{
+		e: e, w: w, shape: lora.HeadShape{Heads: width / 16, KVHeads: width / 32, HeadDim: 16},
+		x: fill(rows, width), y: fill(rows, width), z: fill(rows, width), gate: fill(rows, width),
+		q: fill(rows, width), k: fill(rows, width/2), v: fill(rows, width/2), o: fill(rows, width),
+		dx: fill(rows, width), dy: fill(rows, width), dq: fill(rows, width), dk: fill(rows, width/2), dv: fill(rows, width/2),
+		dw: fill(vocab, width), cos: fill(rows, 8), sin: fill(rows, 8), norm: fill(1, width), h: fill(rows, 8),
+		p: fill(vocab, width), m: e.NewView(vocab, width), mv: e.NewView(vocab, width), grad: fill(1, width),
+		logits: fill(rows, vocab), freq: []float32{1, .5, .25, .125, .06, .03, .01, .001},
+		tokens: make([]int32, rows), logProbs: make([]float64, rows),
+	}
+	st.lse = e.NewView(rows, st.shape.Heads)
+	drop := lora.Dropout{P: 0.1, Key: lora.Key{Seed: 3, Purpose: lora.ForDropout}}
+	st.layer = &lora.Linear{W: square, Bias: fill(1, width), A: fill(8, width), B: fill(width, 8), Scale: 2, Drop: drop,
+		DA: fill(8, width), DB: fill(width, 8), DBias: fill(1, width)}
+	st.full = &lora.Linear{W: e.ViewWeight(fill(width, width)), DW: fill(width, width)}
+	st.out = &lora.HeadOutput{LSE: make([]float64, rows), Entropy: make([]float64, rows)}
+	half := int32(rows / 2)
+	st.tree = lora.Tree{{Parent: -1, Len: half, Rows: half}, {Parent: 0, KV: half, Len: int32(rows) - half, Q: half, Rows: int32(rows) - half}}
+	ways := s.samplings(vocab)
+	for i := range rows {
+		st.targets = append(st.targets, lora.HeadTarget{Row: int32(i), Token: int32(i * 7 % vocab)})
+		st.ids = append(st.ids, int32(i*5%rows))
+		st.d = append(st.d, s.rng.NormFloat64())
+		way := ways[i%len(ways)]
+		way.Key = lora.Key{Seed: 1, Purpose: lora.ForSampling, Index: uint32(i)}
+		st.ways = append(st.ways, way)
+	}
+	st.out.LogProb = make([]float64, len(st.targets))
+	return st
+}
+
+// run calls every operation once.
+func (s *step) run() {
+	e := s.e
+	mark := e.Mark()
+	t := e.Temp(s.x.Rows, s.x.Cols)
+	e.RMSNorm(t, s.x, s.norm, 1e-6)
+	e.Linear(s.y, t, s.layer, s.h)
+	e.LinearBack(s.dx, s.dy, t, s.layer, s.h, true)
+	e.Linear(s.z, t, s.full, lora.View{})
+	e.LinearBack(s.dx, s.dy, t, s.full, lora.View{}, false)
+	e.RMSNormBack(t, s.dy, s.x, s.norm, s.grad, 1e-6)
+	e.RotaryTable(s.cos, s.sin, s.ids, s.freq)
+	e.Rotary(s.q, s.cos, s.sin, s.shape.Heads, false)
+	e.Attention(s.o, s.lse, s.q, s.k, s.v, s.tree, s.shape)
+	e.AttentionBack(s.dq, s.dk, s.dv, s.dy, s.o, s.lse, s.q, s.k, s.v, s.tree, s.shape)
+	e.SwiGLU(t, s.gate, s.z)
+	e.SwiGLUBack(s.gate, s.z, s.dy, s.gate, s.z)
+	e.Gather(t, s.w, s.ids[:t.Rows])
+	e.ScatterAdd(s.dw, t, s.ids[:t.Rows])
+	err := e.LogProbs(s.out, s.x, s.w, s.targets, 0.9)
+	e.LogProbsBack(t, s.dw, s.x, s.w, s.targets, s.out.LSE, s.d, 0.9)
+	e.Pick(t, s.o, s.ids)
+	e.Accumulate(s.dx, t)
+	e.AdamWStep(s.p, s.dw, s.m, s.mv, lora.AdamWStep{LR: 1e-3, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, GradScale: 1, Step: 1})
+	sum, err2 := e.SumSquares(s.dw)
+	if err3 := e.Sample(s.tokens, s.logProbs, s.logits, s.ways); err != nil || err2 != nil || err3 != nil {
+		panic(fmt.Sprint(err, err2, err3))
+	}
+	s.sum = sum
+	e.Reset(mark)
+}
+
+// views are what run writes.
+func (s *step) views() map[string]lora.View {
+	return map[string]lora.View{
+		"Linear": s.y, "Linear view": s.z, "Linear h": s.h, "dx": s.dx, "dA": s.layer.DA, "dB": s.layer.DB, "dBias": s.layer.DBias,
+		"dW": s.full.DW, "norm": s.grad, "Rotary": s.q, "Attention": s.o, "lse": s.lse, "dq": s.dq, "dk": s.dk, "dv": s.dv,
+		"SwiGLU": s.gate, "dw": s.dw, "AdamW": s.p,
+	}
+}
+
+// testWorkers checks that one worker and several compute the same bits.
+func testWorkers(t *testing.T, open func() (lora.Engine, error)) {
+	var steps []*step
+	var last *suite
+	for _, procs := range []int{1, 2, 5} {
+		s := newSuite(t, func() (lora.Engine, error) { return withProcs(t, procs, open), nil })
+		st := newStep(s, s.got, 150, 64, 300)
+		st.run()
+		steps, last = append(steps, st), s
+	}
+	for _, st := range steps[1:] {
+		for name, v := range steps[0].views() {
+			last.sameBits(name, last.read(st.e, st.views()[name]), last.read(steps[0].e, v))
+		}
+		last.sameNumbers("LogProb", st.out.LogProb, steps[0].out.LogProb)
+		last.sameNumbers("LSE", st.out.LSE, steps[0].out.LSE)
+		last.sameNumbers("Entropy", st.out.Entropy, steps[0].out.Entropy)
+		last.sameNumbers("Sample", st.logProbs, steps[0].logProbs)
+		last.sameNumbers("SumSquares", []float64{st.sum}, []float64{steps[0].sum})
+	}
+}
+
+// sameBits compares numbers bit for bit.
+func (s *suite) sameBits(what string, got, want []float32) {
+	s.Helper()
+	for i := range got {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			s.Fatalf("%s: element %d is %v, want the same bits as %v", what, i, got[i], want[i])
+		}
+	}
+}
+
+func (s *suite) sameNumbers(what string, got, want []float64) {
+	s.Helper()
+	for i := range got {
+		if math.Float64bits(got[i]) != math.Float64bits(want[i]) {
+			s.Fatalf("%s: number %d is %v, want the same bits as %v", what, i, got[i], want[i])
+		}
+	}
+}
+
+// testRowsAlone checks that a row computed alone has the same bits as in a batch.
+func testRowsAlone(s *suite) {
+	const rows, width = 70, 64
+	st := newStep(s, s.got, rows, width, 300)
+	e := s.got
+	batch, h := e.NewView(rows, width), e.NewView(rows, 8)
+	e.Linear(batch, st.x, st.layer, h)
+	whole := &lora.HeadOutput{LogProb: nans(rows), LSE: nans(rows), Entropy: nans(rows)}
+	if err := e.LogProbs(whole, st.x, st.w, st.targets, 1); err != nil {
+		s.Fatal(err)
+	}
+	for _, r := range []int{0, 1, 33, rows - 1} {
+		alone, h1 := e.NewView(1, width), e.NewView(1, 8)
+		layer := *st.layer
+		layer.Drop.Row0 = uint64(r)
+		e.Linear(alone, st.x.RowRange(r, r+1), &layer, h1)
+		s.sameBits("Linear alone", s.read(e, alone), s.read(e, batch.RowRange(r, r+1)))
+		one := &lora.HeadOutput{LogProb: nans(1), LSE: nans(1), Entropy: nans(1)}
+		target := []lora.HeadTarget{{Row: 0, Token: st.targets[r].Token}}
+		if err := e.LogProbs(one, st.x.RowRange(r, r+1), st.w, target, 1); err != nil {
+			s.Fatal(err)
+		}
+		s.sameNumbers("LogProbs alone", []float64{one.LogProb[0], one.LSE[0], one.Entropy[0]}, []float64{whole.LogProb[r], whole.LSE[r], whole.Entropy[r]})
+	}
+	s.branchesAlone()
+}
+
+// branchesAlone checks that a branch of a tree has the same bits with and without
+// its siblings, and when its rows come one at a time, as in decoding.
+func (s *suite) branchesAlone() {
+	e := s.got
+	shape := lora.HeadShape{Heads: 6, KVHeads: 2, HeadDim: 24}
+	const root, leaf = 200, 90
+	tree := lora.Tree{{Parent: -1, Len: root, Rows: root}}
+	for i := range 3 {
+		at := int32(root + i*leaf)
+		tree = append(tree, lora.Node{Parent: 0, KV: at, Len: leaf, Q: at, Rows: leaf})
+	}
+	rows := root + 3*leaf
+	q, k, v := s.random(rows, 144).got, s.random(rows, 48).got, s.random(rows, 48).got
+	o, lse := e.NewView(rows, 144), e.NewView(rows, 6)
+	e.Attention(o, lse, q, k, v, tree, shape)
+	want := o.RowRange(root+leaf, root+2*leaf)
+
+	alone := lora.Tree{tree[0], {Parent: 0, KV: root + leaf, Len: leaf, Q: root, Rows: leaf}}
+	both := e.NewView(root+leaf, 144)
+	e.Copy(both.RowRange(0, root), q.RowRange(0, root))
+	e.Copy(both.RowRange(root, root+leaf), q.RowRange(root+leaf, root+2*leaf))
+	o1, lse1 := e.NewView(root+leaf, 144), e.NewView(root+leaf, 6)
+	e.Attention(o1, lse1, both, k, v, alone, shape)
+	s.sameBits("a branch without its siblings", s.read(e, o1.RowRange(root, root+leaf)), s.read(e, want))
+
+	for i := range int32(leaf) {
+		decode := lora.Tree{{Parent: -1, Len: root}, {Parent: 0, KV: root + leaf, Len: i + 1, Rows: 1}}
+		o2, lse2 := e.NewView(1, 144), e.NewView(1, 6)
+		e.Attention(o2, lse2, q.RowRange(root+leaf+int(i), root+leaf+int(i)+1), k, v, decode, shape)
+		s.sameBits("a decoded row", s.read(e, o2), s.read(e, want.RowRange(int(i), int(i)+1)))
+	}
+}
+
+// testAllocations checks that a step that has run before allocates nothing.
+func testAllocations(s *suite) {
+	if s.got.Name() == s.ref.Name() {
+		s.Skip("the float64 engine trades allocations for readability")
+	}
+	st := newStep(s, s.got, 150, 64, 300)
+	st.run()
+	peak := s.got.Stats().ArenaPeak
+	if n := testing.AllocsPerRun(5, st.run); n > 0 {
+		s.Errorf("a step allocates %v times", n)
+	}
+	if s.got.Stats().ArenaPeak != peak {
+		s.Error("the arena grows from step to step")
+	}
+	runtime.KeepAlive(st)
+}
+
+// testPanics checks that shapes that do not fit panic with the package's name.
+func testPanics(s *suite) {
+	e := s.got
+	a, b, c := e.NewView(2, 3), e.NewView(3, 2), e.NewView(2, 3)
+	w := e.ViewWeight(e.NewView(4, 3))
+	shape := lora.HeadShape{Heads: 1, KVHeads: 1, HeadDim: 3}
+	lse := e.NewView(2, 1)
+	attend := func(t lora.Tree) func() {
+		return func() { e.Attention(c, lse, a, a, a, t, shape) }
+	}
+	for name, f := range map[string]func(){
+		"Copy":                    func() { e.Copy(a, b) },
+		"Accumulate":              func() { e.Accumulate(a, b) },
+		"Gather shape":            func() { e.Gather(a, w, []int32{0}) },
+		"Gather row":              func() { e.Gather(a, w, []int32{0, 4}) },
+		"ScatterAdd row":          func() { e.ScatterAdd(a, c, []int32{0, -1}) },
+		"Pick":                    func() { e.Pick(a, b, []int32{0, 1}) },
+		"Put row":                 func() { e.Put(a, c, []int32{0, 2}) },
+		"RMSNorm":                 func() { e.RMSNorm(a, c, b, 1) },
+		"Rotary":                  func() { e.Rotary(a, lse, lse, 1, false) },
+		"SwiGLU":                  func() { e.SwiGLU(a, b, c) },
+		"Linear":                  func() { e.Linear(a, c, &lora.Linear{W: w}, lora.View{}) },
+		"Linear half a branch":    func() { e.Linear(e.NewView(2, 4), a, &lora.Linear{W: w, A: a}, lora.View{}) },
+		"Attention heads":         func() { e.Attention(c, lse, a, a, a, nil, lora.HeadShape{Heads: 3, KVHeads: 2, HeadDim: 1}) },
+		"Attention parent":        attend(lora.Tree{{Parent: 0, Len: 1, Rows: 1}}),
+		"Attention rows":          attend(lora.Tree{{Parent: -1, Len: 1, Rows: 2}}),
+		"Attention keys":          attend(lora.Tree{{Parent: -1, KV: 1, Len: 2, Rows: 1}}),
+		"Attention one row twice": attend(lora.Tree{{Parent: -1, Len: 1, Rows: 1}, {Parent: -1, Len: 1, Rows: 1}}),
+		"Attention order":         attend(lora.Tree{{Parent: -1, Len: 1, Q: 1, Rows: 1}, {Parent: 0, Len: 1, Q: 0, Rows: 1}}),
+		"LogProbs token": func() {
+			_ = e.LogProbs(&lora.HeadOutput{LogProb: nans(1), LSE: nans(2)}, a, w, []lora.HeadTarget{{Token: 4}}, 1)
+		},
+		"LogProbs temperature": func() { _ = e.LogProbs(&lora.HeadOutput{LSE: nans(2)}, a, w, nil, 0) },
+		"Sample lengths":       func() { _ = e.Sample(nil, nil, a, nil) },
+		"AdamWStep":            func() { e.AdamWStep(a, a, a, b, lora.AdamWStep{Step: 1}) },
+		"Write":                func() { e.Write(a, nil) },
+	} {
+		s.panics(name, f)
+	}
+}
+
+func (s *suite) panics(name string, f func()) {
+	s.Helper()
+	defer func() {
+		text, _ := recover().(string)
+		if len(text) < 6 || text[:6] != "lora: " {
+			s.Errorf("%s: panic %q, want a text that begins with the package's name", name, text)
+		}
+	}()
+	f()
+}
