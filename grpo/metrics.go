@@ -105,8 +105,10 @@ func (m Metrics) addRewards(names []string, rewards [][]float64, weights []float
 	mean, std := MeanStd(sum)
 	m.set("reward", mean)
 	m.set("reward_std", std)
-	m.set("reward_group_std", GroupDeviation(sum, group))
-	m.set("frac_reward_zero_std", ZeroDeviation(sum, group))
+	if group > 1 {
+		m.set("reward_group_std", GroupDeviation(sum, group))
+		m.set("frac_reward_zero_std", ZeroDeviation(sum, group))
+	}
 }
 
 // addLengths enters how long the completions of a batch are. Truncated ones ran
