@@ -218,10 +218,10 @@ func (b *stepBatch) visit(t *twig, parent int32, depth int, left *int) {
 		b.positions = append(b.positions, int32(depth+i))
 		b.cacheAt = append(b.cacheAt, int32(t.kv+i))
 	}
-	if t.done+n < len(t.tokens) {
+	b.done[t] = t.done + n
+	if b.done[t] < len(t.tokens) {
 		return
 	}
-	b.done[t] = t.done + n
 	if n > 0 && len(t.ends) > 0 {
 		b.read(t.ends, int32(len(b.tokens)-1))
 	}
