@@ -7,6 +7,9 @@ import (
 	"unicode/utf8"
 )
 
+// Fuzzing takes -fuzzminimizetime 10x: by default Go spends most of the time on
+// making interesting inputs smaller.
+
 // FuzzNew reads damaged files. Whatever loads must encode and decode any text
 // without a panic, to ids that exist.
 func FuzzNew(f *testing.F) {

@@ -119,16 +119,20 @@ func (t *Tokenizer) alphabet(m *bpe) {
 }
 
 func (t *Tokenizer) addMerge(m *bpe, rank uint32, pair [2]string) error {
-	var ids [3]int
-	for i, name := range []string{pair[0], pair[1], pair[0] + pair[1]} {
-		id, ok := t.ids[name]
-		if !ok {
-			return fmt.Errorf("%q and %q: %q is not in the vocabulary", pair[0], pair[1], name)
-		}
-		ids[i] = id
+	left, ok := t.ids[pair[0]]
+	if !ok {
+		return fmt.Errorf("%q is not in the vocabulary", pair[0])
 	}
-	m.merges.set(int32(ids[0]), int32(ids[1]), rank)
-	m.merged[rank] = int32(ids[2])
+	right, ok := t.ids[pair[1]]
+	if !ok {
+		return fmt.Errorf("%q is not in the vocabulary", pair[1])
+	}
+	whole, ok := t.ids[pair[0]+pair[1]]
+	if !ok {
+		return fmt.Errorf("%q and %q make a token that is not in the vocabulary", pair[0], pair[1])
+	}
+	m.merges.set(int32(left), int32(right), rank)
+	m.merged[rank] = int32(whole)
 	return nil
 }
 
