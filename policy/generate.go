@@ -83,9 +83,10 @@ type Completion struct {
 // together; a prompt is computed once for all its replies. Reply j of prompt i has
 // the random stream i·N+j of the seed and depends on nothing else in the call.
 func (p *Policy) Generate(ctx context.Context, prompts [][]int, o SamplingOptions) ([][]Completion, error) {
-	if o.N == 0 {
-		o.N = 1
+	if err := o.check(); err != nil {
+		return nil, err
 	}
+	o.N = max(1, o.N)
 	if o.MaxLive == 0 {
 		o.MaxLive = 64
 	}
@@ -145,7 +146,7 @@ func (g *generation) run(ctx context.Context) error {
 // together, so that the prompt is in the cache once.
 func (g *generation) refill() error {
 	n := g.o.N
-	for g.next < len(g.prompts)*n && g.session.Len() < max(g.o.MaxLive, 1) {
+	for g.next < len(g.prompts)*n && g.session.Len() < g.o.MaxLive {
 		i, j := g.next/n, g.next%n
 		id, err := g.session.Add(g.prompts[i], g.o, uint32(g.next))
 		if err != nil {
