@@ -98,10 +98,12 @@ type Planner interface {
 //
 // An attribution that fails is written to the file of failures with its
 // evidence, is not counted as finished, and does not stop the run; neither does
-// an episode that cannot be read. Where there was one, the error is an
-// [*IncompleteError]. The run stops, running calls completed, at an error that
-// wraps [ErrBudget] and where an endpoint refuses calls for good (wrong key,
-// unknown model); it stops at once when ctx is done or a file cannot be written. Nil means that every attribution stands in the file.
+// an episode whose line cannot be read ([*episode.LineError]). Where there was
+// one, the error is an [*IncompleteError]. The run stops, running calls
+// completed, with an error that wraps [ErrBudget], where an endpoint refuses
+// calls for good (wrong key, unknown model, empty account; for models of other
+// kinds, an error with a method Permanent() bool that says so), and at any other
+// error of episodes; it stops at once when ctx is done or a file cannot be written. Nil means that every attribution stands in the file.
 func Annotate(ctx context.Context, episodes iter.Seq2[*episode.Episode, error], methods []Attributor, o AnnotateOptions) (Summary, error) {
 	described, err := describeAll(methods)
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/gofrs/flock"
@@ -152,10 +154,25 @@ func (r *run) one(ctx context.Context, m Described, ep *episode.Episode, k Key) 
 	return r.keepFailure(k, err, true)
 }
 
-// permanent reports whether a call would fail in the same way again.
+// permanent reports whether every other call would be refused as well: the key,
+// the model or the address is wrong, or the account is empty. Models of other
+// kinds say so by a method Permanent.
 func permanent(err error) bool {
 	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
+	if errors.As(err, &p) {
+		return p.Permanent()
+	}
+	var r *episode.RemoteError
+	if !errors.As(err, &r) {
+		return false
+	}
+	switch r.Status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound:
+		return true
+	case http.StatusTooManyRequests:
+		return strings.Contains(r.Message, "quota")
+	}
+	return r.Endpoint == "" // the address cannot be used
 }
 
 // cause returns why a failure came about.
@@ -246,7 +263,16 @@ func (r *run) stopReason(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (r *run) badEpisode(err error) { r.fail(err, func(s *Summary) { s.BadEpisodes++ }) }
+// badEpisode counts a line that cannot be read. Any other error means that the
+// episodes themselves cannot be had.
+func (r *run) badEpisode(err error) {
+	var line *episode.LineError
+	if !errors.As(err, &line) {
+		r.stop(err)
+		return
+	}
+	r.fail(err, func(s *Summary) { s.BadEpisodes++ })
+}
 
 // fail counts an error and tells it.
 func (r *run) fail(err error, add func(*Summary)) {
