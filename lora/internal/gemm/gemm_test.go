@@ -40,67 +40,54 @@ func sizes(f func(m, n, k int, alpha, beta float32)) {
 }
 
 func TestMulTEqualsTheTripleLoop(t *testing.T) {
-	eachVariant(t, func(t *testing.T, p *Pool) {
-		sizes(func(m, n, k int, alpha, beta float32) {
-			what := fmt.Sprintf("%dx%dx%d alpha %v beta %v", m, n, k, alpha, beta)
-			x, w := frame(m, k, 3).noise(1), frame(n, k, 1).noise(2)
-			bits, wide := toBF16(w.Dense)
-			for _, c := range []struct {
-				name   string
-				packed *Packed
-				values Dense
-			}{{"f32 ", PackF32(w.Dense), w.Dense}, {"bf16 ", PackBF16(bits, n, k), wide}} {
-				y := frame(m, n, 5).noise(3)
-				y0 := clone(y.Dense)
-				MulT(y.Dense, x.Dense, c.packed, alpha, beta, p)
-				checkProduct(t, c.name+what, y.Dense, alpha, x.Dense, transposed(c.values), beta, y0)
-				y.checkGuards(t, c.name+what)
-			}
+	pools := everyPool(t)
+	sizes(func(m, n, k int, alpha, beta float32) {
+		what := fmt.Sprintf("%dx%dx%d alpha %v beta %v", m, n, k, alpha, beta)
+		x, w, y := frame(m, k, 3).noise(1), frame(n, k, 1).noise(2), frame(m, n, 0).noise(3)
+		bits, wide := toBF16(w.Dense)
+		f32, bf16 := PackF32(w.Dense), PackBF16(bits, n, k)
+		product64(alpha, x.Dense, w.Dense, beta, y.Dense).checkAll(t, "f32 "+what, pools, y, func(y Dense, p *Pool) {
+			MulT(y, x.Dense, f32, alpha, beta, p)
+		})
+		product64(alpha, x.Dense, wide, beta, y.Dense).checkAll(t, "bf16 "+what, pools, y, func(y Dense, p *Pool) {
+			MulT(y, x.Dense, bf16, alpha, beta, p)
 		})
 	})
 }
 
 func TestMulEqualsTheTripleLoop(t *testing.T) {
-	eachVariant(t, func(t *testing.T, p *Pool) {
-		sizes(func(m, k, n int, alpha, beta float32) {
-			what := fmt.Sprintf("%dx%dx%d alpha %v beta %v", m, n, k, alpha, beta)
-			dy, w := frame(m, n, 3).noise(1), frame(n, k, 1).noise(2)
-			bits, wide := toBF16(w.Dense)
-			for _, c := range []struct {
-				name   string
-				packed *Packed
-				values Dense
-			}{{"f32 ", PackF32(w.Dense), w.Dense}, {"bf16 ", PackBF16(bits, n, k), wide}} {
-				dx := frame(m, k, 5).noise(3)
-				dx0 := clone(dx.Dense)
-				Mul(dx.Dense, dy.Dense, c.packed, alpha, beta, p)
-				checkProduct(t, c.name+what, dx.Dense, alpha, dy.Dense, c.values, beta, dx0)
-				dx.checkGuards(t, c.name+what)
-			}
+	pools := everyPool(t)
+	sizes(func(m, k, n int, alpha, beta float32) {
+		what := fmt.Sprintf("%dx%dx%d alpha %v beta %v", m, n, k, alpha, beta)
+		dy, w, dx := frame(m, n, 3).noise(1), frame(n, k, 1).noise(2), frame(m, k, 0).noise(3)
+		bits, wide := toBF16(w.Dense)
+		f32, bf16 := PackF32(w.Dense), PackBF16(bits, n, k)
+		product64(alpha, dy.Dense, transposed(w.Dense), beta, dx.Dense).checkAll(t, "f32 "+what, pools, dx, func(dx Dense, p *Pool) {
+			Mul(dx, dy.Dense, f32, alpha, beta, p)
+		})
+		product64(alpha, dy.Dense, transposed(wide), beta, dx.Dense).checkAll(t, "bf16 "+what, pools, dx, func(dx Dense, p *Pool) {
+			Mul(dx, dy.Dense, bf16, alpha, beta, p)
 		})
 	})
 }
 
 func TestGemmEqualsTheTripleLoopForAllTransposes(t *testing.T) {
-	eachVariant(t, func(t *testing.T, p *Pool) {
-		i := 0
-		sizes(func(m, n, k int, alpha, beta float32) {
-			transA, transB := i&1 != 0, i&2 != 0
-			i++
-			a, b := frame(m, k, 3).noise(1), frame(k, n, 1).noise(2)
-			wantA, wantB := a.Dense, b.Dense
-			if transA {
-				a.Dense = transposed(a.Dense)
-			}
-			if transB {
-				b.Dense = transposed(b.Dense)
-			}
-			what := fmt.Sprintf("%dx%dx%d %v %v alpha %v beta %v", m, n, k, transA, transB, alpha, beta)
-			c := frame(m, n, 5).noise(3)
-			c0 := clone(c.Dense)
-			Gemm(transA, transB, alpha, a.Dense, b.Dense, beta, c.Dense, p)
-			checkProduct(t, what, c.Dense, alpha, wantA, wantB, beta, c0)
-			c.checkGuards(t, what)
+	pools := everyPool(t)
+	i := 0
+	sizes(func(m, n, k int, alpha, beta float32) {
+		transA, transB := i&1 != 0, i&2 != 0
+		i++
+		a, b, c := frame(m, k, 3).noise(1), frame(n, k, 1).noise(2), frame(m, n, 0).noise(3)
+		want := product64(alpha, a.Dense, b.Dense, beta, c.Dense)
+		if transA {
+			a.Dense = transposed(a.Dense)
+		}
+		if !transB {
+			b.Dense = transposed(b.Dense)
+		}
+		what := fmt.Sprintf("%dx%dx%d %v %v alpha %v beta %v", m, n, k, transA, transB, alpha, beta)
+		want.checkAll(t, what, pools, c, func(c Dense, p *Pool) {
+			Gemm(transA, transB, alpha, a.Dense, b.Dense, beta, c, p)
 		})
 	})
 }
@@ -221,7 +208,7 @@ func TestBetaZeroDoesNotReadTheOutput(t *testing.T) {
 			x, w := frame(5, k, 0).noise(1), frame(40, k, 0).noise(2)
 			y := frame(5, 40, 1).with(nan)
 			MulT(y.Dense, x.Dense, PackF32(w.Dense), 1, 0, p)
-			checkProduct(t, fmt.Sprint("k ", k), y.Dense, 1, x.Dense, transposed(w.Dense), 0, y.Dense)
+			product64(1, x.Dense, w.Dense, 0, y.Dense).check(t, fmt.Sprint("k ", k), y.Dense)
 		}
 	})
 }

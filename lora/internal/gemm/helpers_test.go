@@ -112,27 +112,70 @@ func toBF16(d Dense) ([]uint16, Dense) {
 	return bits, values
 }
 
-// checkProduct compares got with alpha*a·b + beta*c0 in float64. An element
-// that sums K products and c0 in float32 is off by at most (K+3)·u times the sum
-// of magnitudes, u = 2^-24 (Higham, Accuracy and Stability, section 3.1).
-func checkProduct(t *testing.T, what string, got Dense, alpha float32, a, b Dense, beta float32, c0 Dense) {
-	t.Helper()
+// reference is alpha*a·b + beta*c0 in float64, with the sum of magnitudes of
+// each element.
+type reference struct {
+	k         int
+	cols      int
+	sum, size []float64
+}
+
+// product64 computes a reference from a [M,K] and the transpose of b [N,K].
+func product64(alpha float32, a, bT Dense, beta float32, c0 Dense) reference {
+	r := reference{k: a.Cols, cols: bT.Rows}
 	for i := range a.Rows {
-		for j := range b.Cols {
+		for j := range bT.Rows {
 			sum, size := 0.0, 0.0
 			if beta != 0 {
 				sum = float64(beta) * float64(c0.Row(i)[j])
 				size = math.Abs(sum)
 			}
-			for k := range a.Cols {
-				term := float64(alpha) * float64(a.Row(i)[k]) * float64(b.Data[k*b.Stride+j])
+			b := bT.Row(j)
+			for k, v := range a.Row(i) {
+				term := float64(alpha) * float64(v) * float64(b[k])
 				sum, size = sum+term, size+math.Abs(term)
 			}
-			limit := float64(a.Cols+3) * 0x1p-24 * 1.01 * size
-			if d := math.Abs(float64(got.Row(i)[j]) - sum); !(d <= limit) {
-				t.Fatalf("%s: element (%d,%d) is %v, want %v ± %g", what, i, j, got.Row(i)[j], sum, limit)
-			}
+			r.sum, r.size = append(r.sum, sum), append(r.size, size)
 		}
+	}
+	return r
+}
+
+// check compares got. An element that sums K products and c0 in float32 is off
+// by at most (K+3)·u times the sum of magnitudes, u = 2^-24 (Higham, Accuracy
+// and Stability of Numerical Algorithms, section 3.1).
+func (r reference) check(t *testing.T, what string, got Dense) {
+	t.Helper()
+	for i, want := range r.sum {
+		limit := float64(r.k+3) * 0x1p-24 * 1.01 * r.size[i]
+		g := got.Row(i / r.cols)[i%r.cols]
+		if d := math.Abs(float64(g) - want); !(d <= limit) {
+			t.Fatalf("%s: element (%d,%d) is %v, want %v ± %g", what, i/r.cols, i%r.cols, g, want, limit)
+		}
+	}
+}
+
+// everyPool returns pools of every variant with one worker and with three.
+func everyPool(t *testing.T) []*Pool {
+	var pools []*Pool
+	for _, v := range Variants() {
+		pools = append(pools, open2(t, 1, v), open2(t, 3, v))
+	}
+	return pools
+}
+
+// checkAll runs f on a copy of y with every pool and compares the results.
+func (r reference) checkAll(t *testing.T, what string, pools []*Pool, y framed, f func(y Dense, p *Pool)) {
+	t.Helper()
+	for _, p := range pools {
+		what := fmt.Sprintf("%s, %s with %d workers", what, p.Variant(), p.Workers())
+		got := frame(y.Rows, y.Cols, 5)
+		for i := range y.Rows {
+			copy(got.Row(i), y.Row(i))
+		}
+		f(got.Dense, p)
+		r.check(t, what, got.Dense)
+		got.checkGuards(t, what)
 	}
 }
 

@@ -111,6 +111,15 @@ func (p *Packed) Row(i int, dst []float32) {
 	}
 }
 
+// at returns where element (row, k) lies, both multiples of NR.
+func (p *Packed) at(row, k int) *byte {
+	i := row*p.depth + k*NR
+	if p.bf16 != nil {
+		return (*byte)(unsafe.Pointer(&p.bf16[i/2]))
+	}
+	return (*byte)(unsafe.Pointer(&p.f32[i]))
+}
+
 // aligned returns n zeros that start on a cache line.
 func aligned(n int) []float32 {
 	const line = 64

@@ -1,0 +1,168 @@
+package gemm
+
+import "unsafe"
+
+// rightBlock is one block of a panel of the right factor, and what follows it.
+type rightBlock struct {
+	k    int
+	data *byte // [k][NR], or [k/2][NR][2]
+	bf16 bool
+
+	next           *byte // what will be read next lies in pieces, stride bytes apart
+	pieces, stride int
+}
+
+// ahead returns what tile i of a column is to fetch: one piece each, as long as
+// there are some. A tile fetches a quarter of a line for each k.
+func (b *rightBlock) ahead(i int) *byte {
+	if i < b.pieces {
+		return (*byte)(unsafe.Add(unsafe.Pointer(b.next), i*b.stride))
+	}
+	return b.data
+}
+
+// run computes pieces [lo, hi); piece i is panel i%panels of band i/panels.
+func (j *product) run(worker, lo, hi int) {
+	n := j.panels()
+	for lo < hi {
+		band, panel := lo/n, lo%n
+		end := min(n, panel+hi-lo)
+		r0 := band * j.tall
+		r1 := min(r0+j.tall, j.rows)
+		if r1-r0 <= j.pool.kern.mr && j.inPlace(r1-r0) {
+			j.thin(r0, r1, panel, end)
+		} else {
+			j.band(worker, r0, r1, panel, end)
+		}
+		lo += end - panel
+	}
+}
+
+// inPlace reports whether the kernels read the right factor where it lies.
+func (j *product) inPlace(rows int) bool {
+	kern := j.pool.kern
+	return j.source == panels ||
+		j.source == panelsBF16 && kern.bf16[1] != nil && rows <= noWiden*kern.mr
+}
+
+// band computes rows [r0, r1) of panels [p0, p1): one reduction block after
+// another, and under each block of a panel all row tiles.
+func (j *product) band(worker, r0, r1, p0, p1 int) {
+	for ; p0 < p1; p0 += groupPanels {
+		j.group(worker, r0, r1, p0, min(p0+groupPanels, p1))
+	}
+}
+
+// group is band for so few panels that the result stays in the cache from one
+// reduction block to the next.
+func (j *product) group(worker, r0, r1, p0, p1 int) {
+	inPlace := j.inPlace(r1 - r0)
+	for block := range j.blocks() {
+		k := min(j.step, j.depth-block*j.step)
+		for panel := p0; panel < p1; panel++ {
+			right := rightBlock{k: k, data: j.layOut(worker, inPlace, panel, j.k0+block*j.step, k)}
+			right.bf16 = inPlace && j.source == panelsBF16
+			if panel+1 < p1 {
+				j.comingUp(&right, block, panel+1)
+			} else {
+				j.comingUp(&right, block+1, p0)
+			}
+			j.column(r0, r1, block, panel, right)
+		}
+	}
+}
+
+// comingUp notes where the block after b lies, so that it can be fetched from
+// memory while b is in use.
+func (j *product) comingUp(b *rightBlock, block, panel int) {
+	if block == j.blocks() {
+		block, panel = 0, min(panel+groupPanels, j.panels()-1) // the next group
+	}
+	k0 := j.k0 + block*j.step
+	switch j.source {
+	case panels, panelsBF16:
+		b.next, b.stride = j.resident(panel, k0), b.k*16
+		b.pieces = b.k * j.panelBytes() / j.w.depth / b.stride
+	case panelsTransposed, panelsBF16Transposed:
+		b.next, b.stride = j.crossing(panel, k0), j.panelBytes()
+		b.pieces = b.k / NR
+	}
+}
+
+// column runs the row tiles [r0, r1) against one block of a panel.
+func (j *product) column(r0, r1, block, panel int, right rightBlock) {
+	kern := j.pool.kern
+	cols := min(NR, j.n-panel*NR)
+	tiles := kern.tiles(right.bf16, cols)
+	load := btoi(j.load || block > 0)
+	for i, r := 0, r0; r < r1; i, r = i+1, r+kern.mr {
+		tile := tiles[min(kern.mr, r1-r)]
+		tile(right.k, j.leftRow(block, r), right.data, j.out(r, panel), j.y.Stride, cols, load, right.ahead(i))
+	}
+}
+
+// thin computes the few rows [r0, r1) of panels [p0, p1), each panel in full
+// before the next: the right factor is read once, in the order of memory.
+func (j *product) thin(r0, r1, p0, p1 int) {
+	kern, rows := j.pool.kern, r1-r0
+	wide, group := kern.wideTile(j.source == panelsBF16, rows)
+	whole := j.n / NR // panels without missing columns
+	for panel := p0; panel < p1; {
+		if wide == nil || panel+group > min(p1, whole) {
+			j.deep(r0, r1, panel)
+			panel++
+			continue
+		}
+		for block := range j.blocks() {
+			k0 := block * j.step
+			right := j.resident(panel, j.k0+k0)
+			wide(min(j.step, j.depth-k0), j.leftRow(block, r0), right, j.panelBytes(), j.out(r0, panel), j.y.Stride, btoi(j.load || block > 0))
+		}
+		panel += group
+	}
+}
+
+// deep computes rows [r0, r1) of one panel, all reduction blocks.
+func (j *product) deep(r0, r1, panel int) {
+	for block := range j.blocks() {
+		k0 := block * j.step
+		right := rightBlock{k: min(j.step, j.depth-k0), data: j.resident(panel, j.k0+k0), bf16: j.source == panelsBF16}
+		j.column(r0, r1, block, panel, right)
+	}
+}
+
+// leftRow returns the packed row r of a reduction block.
+func (j *product) leftRow(block, r int) *float32 {
+	return &j.pool.packed[(block*j.rows+r)*leftStride]
+}
+
+// out returns the first element of row r of the part in a panel of the result.
+func (j *product) out(r, panel int) *float32 {
+	return &j.y.Data[(j.row+r)*j.y.Stride+panel*NR]
+}
+
+// panelBytes returns the distance of two panels of w in memory.
+func (j *product) panelBytes() int {
+	if j.w.BF16() {
+		return j.w.depth * NR * 2
+	}
+	return j.w.depth * NR * 4
+}
+
+// resident returns where the block of a panel of MulT that begins at k0 lies.
+func (j *product) resident(panel, k0 int) *byte {
+	return j.w.at(j.first+panel*NR, k0)
+}
+
+// crossing returns where the block of a panel of Mul that begins at k0 lies: its
+// rows are columns of w.
+func (j *product) crossing(panel, k0 int) *byte {
+	return j.w.at(j.first+k0, panel*NR)
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
