@@ -2,10 +2,10 @@ package grpo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/oneline"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
@@ -157,7 +157,7 @@ func (c *Config) validate() error {
 	v.notNegative("KeepLast", c.KeepLast)
 	v.notNegative("EvalEvery", c.EvalEvery)
 	v.that(len(c.EvalItems) == 0 || c.EvalEvery == 0 || c.EvalSamples > 0, "EvalSamples", c.EvalSamples, "at least 1")
-	return errors.Join(v.errs...)
+	return oneline.Join(v.errs...)
 }
 
 // checks collects what is wrong with a configuration.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/oneline"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 	"github.com/socialrl/socialrl/reward"
@@ -144,12 +145,12 @@ func (t *GRPOTrainer) Train(ctx context.Context, items iter.Seq2[episode.Item, e
 		return err
 	}
 	if err == nil || ctx.Err() != nil {
-		err = errors.Join(err, t.run.Checkpoint(t.state.Step, t.state))
+		err = oneline.Join(err, t.run.Checkpoint(t.state.Step, t.state))
 	}
 	if err == nil {
 		err = saveDir(filepath.Join(t.cfg.Dir, adapterDir), t.policy.Adapter())
 	}
-	err = errors.Join(err, t.run.Close())
+	err = oneline.Join(err, t.run.Close())
 	t.run = nil
 	return err
 }
@@ -175,7 +176,7 @@ func (t *GRPOTrainer) open() error {
 		err = saveDir(dir, t.frozen)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", dir, err), run.Close())
+		return oneline.Join(fmt.Errorf("%s: %w", dir, err), run.Close())
 	}
 	return nil
 }

@@ -44,27 +44,40 @@ func newRecord(it episode.Item, value float64) Record {
 // line. Fields that Record does not have are ignored. An object without input,
 // output or value, or with a value that is not a number, is an error that names the
 // file and the line.
-func ReadRecords(path string) ([]Record, error) {
+func ReadRecords(path string) ([]Record, error) { return readFile(path, DecodeRecords) }
+
+// DecodeRecords reads records as [ReadRecords] does. Its errors name the line on
+// which the record begins.
+func DecodeRecords(r io.Reader) ([]Record, error) { return decode(r, fields.record) }
+
+// ReadItems reads a file of training items: a JSON array of objects with input and
+// output, or one object a line, with ids where they are known. Values are ignored.
+// Its errors are those of [ReadRecords].
+func ReadItems(path string) ([]episode.Item, error) { return readFile(path, DecodeItems) }
+
+// DecodeItems reads items as [ReadItems] does.
+func DecodeItems(r io.Reader) ([]episode.Item, error) { return decode(r, fields.item) }
+
+func readFile[T any](path string, read func(io.Reader) ([]T, error)) ([]T, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	recs, err := DecodeRecords(f)
+	out, err := read(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return recs, nil
+	return out, nil
 }
 
-// DecodeRecords reads records as [ReadRecords] does. Its errors name the line on
-// which the record begins.
-func DecodeRecords(r io.Reader) ([]Record, error) {
+// decode reads objects and makes something of each.
+func decode[T any](r io.Reader, one func(fields) (T, error)) ([]T, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	recs := []Record{}
+	out := []T{}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	next := func() int { return skip(text, int(dec.InputOffset())) }
 	at, err := next(), error(nil)
@@ -75,19 +88,23 @@ func DecodeRecords(r io.Reader) ([]Record, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	for err == nil && dec.More() {
-		var rec Record
+		var f fields
+		var v T
 		at = next()
-		if rec, err = decodeRecord(dec); err == nil {
-			recs = append(recs, rec)
+		if err = dec.Decode(&f); err == nil {
+			v, err = one(f)
+		}
+		if err == nil {
+			out = append(out, v)
 		}
 	}
 	if err == nil && array {
 		at, err = next(), closeArray(dec)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("line %d: record %d: %w", 1+bytes.Count(text[:at], []byte("\n")), len(recs), unexpectedEOF(err))
+		return nil, fmt.Errorf("line %d: record %d: %w", 1+bytes.Count(text[:at], []byte("\n")), len(out), unexpectedEOF(err))
 	}
-	return recs, nil
+	return out, nil
 }
 
 // skip returns the index of the first byte from at on that is neither space nor a
@@ -117,26 +134,35 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
-func decodeRecord(dec *json.Decoder) (Record, error) {
-	var fields struct {
-		Input, Output *string
-		Value         *float64
-		EpisodeID     string `json:"episode_id"`
-		Agent         string
-		Turn          *int
+// fields are the fields of a record or an item; nil ones are absent.
+type fields struct {
+	Input, Output *string
+	Value         *float64
+	EpisodeID     string `json:"episode_id"`
+	Agent         string
+	Turn          *int
+}
+
+func (f fields) item() (episode.Item, error) {
+	switch {
+	case f.Input == nil:
+		return episode.Item{}, errors.New(`no "input"`)
+	case f.Output == nil:
+		return episode.Item{}, errors.New(`no "output"`)
 	}
-	if err := dec.Decode(&fields); err != nil {
+	r := Record{Input: *f.Input, Output: *f.Output, EpisodeID: f.EpisodeID, Agent: f.Agent, Turn: f.Turn}
+	return r.Item(), nil
+}
+
+func (f fields) record() (Record, error) {
+	it, err := f.item()
+	if err == nil && f.Value == nil {
+		err = errors.New(`no "value"`)
+	}
+	if err != nil {
 		return Record{}, err
 	}
-	switch {
-	case fields.Input == nil:
-		return Record{}, errors.New(`no "input"`)
-	case fields.Output == nil:
-		return Record{}, errors.New(`no "output"`)
-	case fields.Value == nil:
-		return Record{}, errors.New(`no "value"`)
-	}
-	return Record{*fields.Input, *fields.Output, *fields.Value, fields.EpisodeID, fields.Agent, fields.Turn}, nil
+	return Record{it.Input, it.Output, *f.Value, it.EpisodeID, it.Agent, f.Turn}, nil
 }
 
 // WriteRecords writes the records to a file as a JSON array, one record a line. The

@@ -1,0 +1,99 @@
+package reward_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/tiny"
+	"github.com/socialrl/socialrl/lora"
+	"github.com/socialrl/socialrl/policy"
+	"github.com/socialrl/socialrl/reward"
+)
+
+// Two dimensions of the same three replies become one value: the best in both would
+// have 10.
+func ExampleCombine() {
+	records := func(values ...float64) (recs []reward.Record) {
+		for i, v := range values {
+			recs = append(recs, reward.Record{Input: "What do you say?", Output: fmt.Sprintf("reply %d", i), Value: v})
+		}
+		return recs
+	}
+	recs, ranges, counts, err := reward.Combine([]reward.Part{
+		{Dimension: episode.Goal, Records: records(2, 8, 5)},
+		{Dimension: episode.Relationship, Records: records(-1, 3, 3)},
+	}, reward.CombineOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range recs {
+		fmt.Println(r.Output, r.Value)
+	}
+	fmt.Println(ranges[episode.Goal], counts.Records)
+	// Output:
+	// reply 0 0
+	// reply 1 10
+	// reply 2 7.5
+	// {2 8} 3
+}
+
+func ExampleBestOfN() {
+	sampler := reward.SamplerFunc(func(_ context.Context, prompt episode.Item, n int) ([]reward.Sample, error) {
+		texts := []string{"No.", "Could we split the bill?", "Hm."}
+		samples := make([]reward.Sample, n)
+		for i := range samples {
+			samples[i] = reward.Sample{Item: prompt, Text: texts[i%len(texts)]}
+		}
+		return samples, nil
+	})
+	longest := reward.Each(func(s reward.Sample) float64 { return float64(len(s.Text)) })
+	best, err := reward.NewBestOfN(longest, sampler, 5).Draw(context.Background(), episode.Item{Input: "Who pays?"})
+	fmt.Println(best.Text, best.Index, best.Rewards, err)
+	// Output: Could we split the bill? 1 [3 24 3 3 24] <nil>
+}
+
+// A reward model learns that polite replies are worth more.
+func ExampleRewardModel() {
+	dir, err := os.MkdirTemp("", "reward")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := tiny.Write(dir); err != nil { // in real life, a model of the hub
+		log.Fatal(err)
+	}
+	eng, err := lora.Open("cpu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer eng.Close()
+	base, err := policy.LoadBase(eng, dir, lora.F32)
+	if err != nil {
+		log.Fatal(err)
+	}
+	rm, err := reward.New(base, lora.Config{Rank: 8, Alpha: 32, Targets: lora.QV})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var recs []reward.Record
+	for i := range 16 {
+		prompt := fmt.Sprintf("%d: tea?", i)
+		recs = append(recs, reward.Record{Input: prompt, Output: "yes, please", Value: 1}, reward.Record{Input: prompt, Output: "give me", Value: 0})
+	}
+	cfg := reward.TrainConfig{Dir: filepath.Join(dir, "rm")}
+	cfg.LR, cfg.Epochs = 1e-2, 8
+	if err := rm.Train(context.Background(), recs, cfg); err != nil {
+		log.Fatal(err)
+	}
+	item := episode.Item{Input: "99: tea?"}
+	v, err := rm.Score(context.Background(), []reward.Sample{{Item: item, Text: "yes, please"}, {Item: item, Text: "give me"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("polite is worth at least 0.5 more:", v[0] > v[1]+0.5)
+	// Output: polite is worth at least 0.5 more: true
+}
