@@ -43,6 +43,23 @@ func (a *attendScratch) grow(rows, dim int) {
 	a.top, a.sum, a.seen = grow(a.top, rows), grow(a.sum, rows), grow(a.seen, rows)
 }
 
+// reserve makes room for pieces of a number of packed rows on every worker, so that
+// it does not matter which of them gets a piece first. A product of as many rows does
+// it for the memory of the products.
+func (e *cpuEngine) reserve(rows, dim int) {
+	if rows <= e.reserved[0] && dim <= e.reserved[1] {
+		return
+	}
+	rows, dim = max(rows, e.reserved[0], keysPerBlock), max(dim, e.reserved[1])
+	e.reserved = [2]int{rows, dim}
+	for i := range e.workers {
+		w := &e.workers[i]
+		w.attend.grow(rows, dim)
+		column := gemm.View(w.attend.o[:rows], rows, 1)
+		gemm.Gemm(false, false, 1, column, gemm.View(w.attend.dk[:1], 1, 1), 0, gemm.View(w.attend.p[:rows], rows, 1), w.gemm)
+	}
+}
+
 // keyBlock is up to keysPerBlock keys of one node.
 type keyBlock struct {
 	node   int
@@ -67,6 +84,7 @@ func (e *cpuEngine) Attention(o, lse, q, k, v View, t Tree, s HeadShape) {
 	e.args.v = [10]View{o, lse, q, k, v}
 	e.args.tree, e.args.shape = t, s
 	e.args.n = e.pieceRows(q.Rows, s)
+	e.reserve(e.args.n*s.Heads/s.KVHeads, s.HeadDim)
 	pieces := (q.Rows + e.args.n - 1) / e.args.n
 	e.each(pieces*s.KVHeads, pieceSize, attendForward)
 }
@@ -105,7 +123,6 @@ func (e *cpuEngine) piece(worker, i int) attendPiece {
 		r0: i % pieces * a.n,
 	}
 	p.r1 = min(p.r0+a.n, rows)
-	p.w.attend.grow((p.r1-p.r0)*p.group, p.dim)
 	return p
 }
 
@@ -120,10 +137,7 @@ func (p *attendPiece) packQueries() {
 	factor := float32(1 / math.Sqrt(float64(p.dim)))
 	n := p.group * p.dim
 	for r := p.r0; r < p.r1; r++ {
-		dst := p.w.attend.q[(r-p.r0)*n:][:n]
-		for i, x := range p.heads(p.args.v[2], r) {
-			dst[i] = x * factor
-		}
+		p.e.vec.Scale(p.w.attend.q[(r-p.r0)*n:][:n], factor, p.heads(p.args.v[2], r))
 	}
 }
 
@@ -223,14 +237,14 @@ func (p *attendPiece) soften(i, seen, most int) {
 	if seen == 0 {
 		return
 	}
-	top := maxOf(s, a.top[i])
-	if top != a.top[i] {
-		c := exp32(a.top[i] - top)
-		a.sum[i] *= float64(c)
-		scale(a.o[i*p.dim:][:p.dim], c)
+	if top := p.e.vec.Max(s); top > a.top[i] {
+		c := math.Exp(float64(a.top[i]) - float64(top))
+		a.sum[i] *= c
+		o := a.o[i*p.dim:][:p.dim]
+		p.e.vec.Scale(o, float32(c), o)
 		a.top[i] = top
 	}
-	a.sum[i] += float64(expSum(s, s, top))
+	a.sum[i] += float64(p.e.vec.ExpSum(s, s, a.top[i]))
 }
 
 // finish divides by the denominators and writes the rows that nodes claim.
@@ -244,10 +258,7 @@ func (p *attendPiece) finish() {
 		for g := range p.group {
 			i := (r-p.r0)*p.group + g
 			lse[g] = float32(float64(a.top[i]) + math.Log(a.sum[i]))
-			c := float32(1 / a.sum[i])
-			for d, x := range a.o[i*p.dim:][:p.dim] {
-				out[g*p.dim+d] = x * c
-			}
+			p.e.vec.Scale(out[g*p.dim:][:p.dim], float32(1/a.sum[i]), a.o[i*p.dim:])
 		}
 	}
 }

@@ -20,6 +20,7 @@ func (e *cpuEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, 
 
 	args := cpuArgs{v: [10]View{dq, lse, q, k, v, do, d, dk, dv}, tree: t, shape: s}
 	args.n = e.pieceRows(q.Rows, s)
+	e.reserve(max(args.n, packedRows/(s.Heads/s.KVHeads), 1)*s.Heads/s.KVHeads, s.HeadDim)
 	e.args = args
 	e.each((q.Rows+args.n-1)/args.n*s.KVHeads, pieceSize, attendBackQueries)
 
@@ -99,7 +100,7 @@ func (p *attendPiece) scoreGradients(b keyBlock, lo, hi int) int {
 		prob, dp := a.p[i*keysPerBlock:][:most], a.dp[i*keysPerBlock:][:most]
 		clear(prob[seen:])
 		clear(dp[seen:])
-		expSum(prob[:seen], prob[:seen], a.top[i])
+		p.e.vec.ExpSum(prob[:seen], prob[:seen], a.top[i])
 		d := float32(a.sum[i])
 		for j, x := range prob[:seen] {
 			dp[j] = x * (dp[j] - d)
@@ -116,10 +117,7 @@ func (p *attendPiece) writeQueries() {
 		if p.e.layout.owner[r] < 0 {
 			continue
 		}
-		dst := p.heads(p.args.v[0], r)
-		for i, x := range p.w.attend.dq[(r-p.r0)*n:][:n] {
-			dst[i] = x * factor
-		}
+		p.e.vec.Scale(p.heads(p.args.v[0], r), factor, p.w.attend.dq[(r-p.r0)*n:])
 	}
 }
 
@@ -133,7 +131,6 @@ func attendBackKeys(e *cpuEngine, worker, lo, hi int) {
 			e: e, args: a, w: &e.workers[worker],
 			head: i % a.shape.KVHeads, group: a.shape.Heads / a.shape.KVHeads, dim: a.shape.HeadDim,
 		}
-		p.w.attend.grow(a.n*p.group, p.dim)
 		p.keyGradients(b)
 	}
 }

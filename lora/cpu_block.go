@@ -11,10 +11,7 @@ func (e *cpuEngine) RMSNorm(y, x, w View, eps float64) {
 		w := row(a.v[2], 0)
 		for t := lo; t < hi; t++ {
 			in, out := row(a.v[1], t), row(a.v[0], t)
-			r := float32(inverseRMS(in, a.eps))
-			for d, x := range in {
-				out[d] = x * r * w[d]
-			}
+			e.vec.ScaleMul(out, float32(inverseRMS(in, a.eps)), in, w)
 		}
 	})
 }
@@ -45,14 +42,11 @@ func rmsNormBackRows(e *cpuEngine, _, lo, hi int) {
 	for t := lo; t < hi; t++ {
 		din, dout, in := row(a.v[0], t), row(a.v[1], t), row(a.v[2], t)
 		r := inverseRMS(in, a.eps)
-		for d, x := range dout {
-			din[d] = x * w[d]
-		}
+		e.vec.Mul(din, dout, w)
 		c := float32(r * r * r * dot64(din, in) / float64(len(in)))
 		inverse[t] = float32(r)
-		for d, x := range in {
-			din[d] = float32(r)*din[d] - c*x
-		}
+		e.vec.Scale(din, float32(r), din)
+		e.vec.Axpy(din, -c, in)
 	}
 }
 
@@ -120,11 +114,7 @@ func (e *cpuEngine) SwiGLU(y, gate, up View) {
 	e.args.v = [10]View{y, gate, up}
 	e.each(y.Rows, 4*y.Cols, func(e *cpuEngine, _, lo, hi int) {
 		for t := lo; t < hi; t++ {
-			out, gate, up := row(e.args.v[0], t), row(e.args.v[1], t), row(e.args.v[2], t)
-			up = up[:len(out)]
-			for j, a := range gate[:len(out)] {
-				out[j] = a / (1 + exp32(-a)) * up[j]
-			}
+			e.vec.SiLUMul(row(e.args.v[0], t), row(e.args.v[1], t), row(e.args.v[2], t))
 		}
 	})
 }
@@ -136,18 +126,7 @@ func (e *cpuEngine) SwiGLUBack(dgate, dup, dy, gate, up View) {
 	e.each(dy.Rows, 4*dy.Cols, func(e *cpuEngine, _, lo, hi int) {
 		v := &e.args.v
 		for t := lo; t < hi; t++ {
-			swiGLUBack(row(v[0], t), row(v[1], t), row(v[2], t), row(v[3], t), row(v[4], t))
+			e.vec.SiLUMulBack(row(v[0], t), row(v[1], t), row(v[3], t), row(v[4], t), row(v[2], t))
 		}
 	})
-}
-
-func swiGLUBack(dgate, dup, dy, gate, up []float32) {
-	n := len(dy)
-	dgate, dup, gate, up = dgate[:n], dup[:n], gate[:n], up[:n]
-	for j, d := range dy {
-		a, b := gate[j], up[j]
-		sigmoid := 1 / (1 + exp32(-a))
-		dgate[j] = d * b * sigmoid * (1 + a*(1-sigmoid))
-		dup[j] = d * a * sigmoid
-	}
 }

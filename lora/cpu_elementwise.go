@@ -29,7 +29,8 @@ func (e *cpuEngine) Accumulate(dst, src View) {
 	e.args.v[0], e.args.v[1] = dst, src
 	e.each(dst.Rows, dst.Cols, func(e *cpuEngine, _, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			addTo(row(e.args.v[0], i), row(e.args.v[1], i))
+			y := row(e.args.v[0], i)
+			e.vec.Add(y, y, row(e.args.v[1], i))
 		}
 	})
 }
@@ -39,7 +40,8 @@ func (e *cpuEngine) Scale(v View, s float64) {
 	e.args.v[0], e.args.s[0] = v, float32(s)
 	e.each(v.Rows, v.Cols, func(e *cpuEngine, _, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			scale(row(e.args.v[0], i), e.args.s[0])
+			y := row(e.args.v[0], i)
+			e.vec.Scale(y, e.args.s[0], y)
 		}
 	})
 }
@@ -84,7 +86,8 @@ func (e *cpuEngine) ScatterAdd(dw, d View, ids []int32) {
 	e.args.v[0], e.args.v[1], e.args.ids = dw, d, ids
 	e.eachColumn(dw.Cols, func(e *cpuEngine, _, lo, hi int) {
 		for i, id := range e.args.ids {
-			addTo(row(e.args.v[0], int(id))[lo:hi], row(e.args.v[1], i)[lo:hi])
+			y := row(e.args.v[0], int(id))[lo:hi]
+			e.vec.Add(y, y, row(e.args.v[1], i)[lo:hi])
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/socialrl/socialrl/lora/internal/gemm"
+	"github.com/socialrl/socialrl/lora/internal/vec"
 	"gorgonia.org/tensor"
 )
 
@@ -19,6 +20,7 @@ type cpuEngine struct {
 	tensor.StdEng
 	hostMemory[float32]
 	pool    *gemm.Pool
+	vec     vec.Kernels
 	workers []cpuWorker
 	run     func(worker, lo, hi int) // runs body; made once
 	body    cpuBody
@@ -28,6 +30,8 @@ type cpuEngine struct {
 	sums    []float64  // partial sums of SumSquares
 	targets targetIndex
 	states  []running // of each row in LogProbs
+
+	reserved [2]int // packed rows and head size that workers have room for
 }
 
 var _ Engine = (*cpuEngine)(nil)
@@ -70,7 +74,12 @@ func newCPUEngine(variant string, workers int) (*cpuEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &cpuEngine{hostMemory: hostMemory[float32]{size: 4}, pool: pool}
+	kernels, err := vec.New(pool.Variant())
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	e := &cpuEngine{hostMemory: hostMemory[float32]{size: 4}, pool: pool, vec: kernels}
 	e.run = func(worker, lo, hi int) { e.body(e, worker, lo, hi) }
 	e.workers = make([]cpuWorker, pool.Workers())
 	for i := range e.workers {

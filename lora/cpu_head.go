@@ -1,6 +1,10 @@
 package lora
 
-import "math"
+import (
+	"math"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
+)
 
 // The head's products are taken in chunks of rows × vocabulary, so that a chunk of
 // logits stays in the caches and [N, V] never exists.
@@ -45,9 +49,9 @@ func (x *targetIndex) of(row int) []int32 { return x.order[x.start[row]:x.start[
 // sum = Σ p and moment = Σ p·(z − top).
 type running struct{ top, sum, moment float64 }
 
-// take adds a block of logits, which it overwrites where entropy is asked for.
-func (s *running) take(z, scratch []float32, entropy bool) {
-	top := maxOf(z, float32(s.top))
+// take adds a block of logits.
+func (s *running) take(k vec.Kernels, z, scratch []float32, entropy bool) {
+	top := max(k.Max(z), float32(s.top))
 	if shift := float64(top) - s.top; shift > 0 {
 		c := 0.0
 		if s.sum > 0 {
@@ -58,7 +62,7 @@ func (s *running) take(z, scratch []float32, entropy bool) {
 	}
 	s.top = float64(top)
 	p := scratch[:len(z)]
-	s.sum += float64(expSum(p, z, top))
+	s.sum += float64(k.ExpSum(p, z, top))
 	if entropy {
 		s.moment += momentSum(p, z, top)
 	}
@@ -85,6 +89,7 @@ func (s *running) entropy() float64 { return math.Log(s.sum) - s.moment/s.sum }
 func (e *cpuEngine) LogProbs(out *HeadOutput, h View, w Weight, targets []HeadTarget, temperature float64) error {
 	checkLogProbs(out, h, w, targets, temperature)
 	e.targets.set(targets, h.Rows)
+	e.reserveSample(headBlock)
 	e.states = grow(e.states, h.Rows)
 	for i := range e.states {
 		e.states[i] = running{top: math.Inf(-1)}
@@ -134,8 +139,7 @@ func (e *cpuEngine) headChunks(h View, w *cpuWeight, temperature float64, f func
 // logits.
 func logProbRows(e *cpuEngine, worker, lo, hi int) {
 	a := &e.args
-	scratch := grow(e.workers[worker].sample.z, headBlock)
-	e.workers[worker].sample.z = scratch
+	scratch := e.workers[worker].sample.e
 	for i := lo; i < hi; i++ {
 		z, n := row(a.head.z, i), a.head.row+i
 		for _, t := range e.targets.of(n) {
@@ -144,7 +148,7 @@ func logProbRows(e *cpuEngine, worker, lo, hi int) {
 			}
 		}
 		for b := 0; b < len(z); b += headBlock {
-			e.states[n].take(z[b:min(b+headBlock, len(z))], scratch, a.out.Entropy != nil)
+			e.states[n].take(e.vec, z[b:min(b+headBlock, len(z))], scratch, a.out.Entropy != nil)
 		}
 	}
 }
@@ -180,8 +184,8 @@ func logitGradientRows(e *cpuEngine, _, lo, hi int) {
 		for _, t := range e.targets.of(n) {
 			total += d[t]
 		}
-		expSum(z, z, float32(lse[n]))
-		scale(z, float32(-total*inverse))
+		e.vec.ExpSum(z, z, float32(lse[n]))
+		e.vec.Scale(z, float32(-total*inverse), z)
 		for _, t := range e.targets.of(n) {
 			if v := int(a.targets[t].Token) - a.head.token; v >= 0 && v < len(z) {
 				z[v] += float32(d[t] * inverse)

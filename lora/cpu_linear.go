@@ -118,7 +118,7 @@ func (e *cpuEngine) addColumns(s, x View) {
 	e.eachColumn(x.Cols, func(e *cpuEngine, _, lo, hi int) {
 		sum := row(e.args.v[0], 0)[lo:hi]
 		for t := range e.args.v[1].Rows {
-			addTo(sum, row(e.args.v[1], t)[lo:hi])
+			e.vec.Add(sum, sum, row(e.args.v[1], t)[lo:hi])
 		}
 	})
 }

@@ -3,10 +3,13 @@ package lora
 import (
 	"math"
 	"math/bits"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
 )
 
 // sampleScratch is a worker's memory for one row of logits.
 type sampleScratch struct {
+	vec  vec.Kernels
 	z    []float32 // logits after penalty, mask and temperature; −Inf where removed
 	e    []float32 // exponentials
 	heap []int32   // tokens, for top-k and top-p
@@ -15,6 +18,7 @@ type sampleScratch struct {
 // Sample draws a token a row.
 func (e *cpuEngine) Sample(tokens []int32, logProbs []float64, logits View, rows []Sampling) error {
 	checkSample(tokens, logProbs, logits, rows)
+	e.reserveSample(logits.Cols)
 	e.args.v = [10]View{logits}
 	e.args.rows, e.args.tokens, e.args.numbers[0] = rows, tokens, logProbs
 	e.each(logits.Rows, pieceSize, func(e *cpuEngine, worker, lo, hi int) {
@@ -35,6 +39,16 @@ func (e *cpuEngine) Sample(tokens []int32, logProbs []float64, logits View, rows
 	return nil
 }
 
+// reserveSample makes room for rows of n logits on every worker.
+func (e *cpuEngine) reserveSample(n int) {
+	n = max(n, headBlock)
+	for i := range e.workers {
+		s := &e.workers[i].sample
+		s.vec = e.vec
+		s.z, s.e, s.heap = grow(s.z, n), grow(s.e, n), grow(s.heap, n)
+	}
+}
+
 // draw returns the token drawn, or -1.
 func (s *sampleScratch) draw(logits []float32, c *Sampling) int32 {
 	for _, x := range logits {
@@ -42,7 +56,7 @@ func (s *sampleScratch) draw(logits []float32, c *Sampling) int32 {
 			return -1
 		}
 	}
-	s.z = grow(s.z, len(logits))
+	s.z = s.z[:len(logits)]
 	copy(s.z, logits)
 	s.penalise(logits, c)
 	s.allow(c.Allowed)
@@ -51,7 +65,7 @@ func (s *sampleScratch) draw(logits []float32, c *Sampling) int32 {
 	}
 	if c.Temperature != 1 {
 		inverse := float32(1 / c.Temperature)
-		scale(s.z, inverse)
+		s.vec.Scale(s.z, inverse, s.z)
 	}
 	if c.TopK > 0 && c.TopK < len(s.z) {
 		s.topK(c.TopK)
@@ -60,7 +74,7 @@ func (s *sampleScratch) draw(logits []float32, c *Sampling) int32 {
 		s.topP(c.TopP)
 	}
 	if c.MinP > 0 {
-		s.drop(maxOf(s.z, minusInf) + float32(math.Log(c.MinP)))
+		s.drop(s.vec.Max(s.z) + float32(math.Log(c.MinP)))
 	}
 	return s.gumbel(c.Key)
 }
@@ -116,7 +130,7 @@ func (s *sampleScratch) drop(threshold float32) {
 // topK keeps the k largest logits and what equals the smallest of them: a heap holds
 // the k largest so far, the smallest at its root.
 func (s *sampleScratch) topK(k int) {
-	s.heap = grow(s.heap, len(s.z))[:k]
+	s.heap = s.heap[:k]
 	for i := range s.heap {
 		s.heap[i] = int32(i)
 	}
@@ -135,15 +149,14 @@ func (s *sampleScratch) topK(k int) {
 // topP keeps the most probable tokens, the lower token first on a tie, as long as
 // those before them sum to less than p: a heap gives them in order.
 func (s *sampleScratch) topP(p float64) {
-	top := maxOf(s.z, minusInf)
-	s.e = grow(s.e, len(s.z))
-	s.heap = grow(s.heap, len(s.z))[:0]
+	top := s.vec.Max(s.z)
+	s.heap = s.heap[:0]
 	total := 0.0
+	s.vec.ExpSum(s.e[:len(s.z)], s.z, top)
 	for v, x := range s.z {
 		if x == minusInf {
 			continue
 		}
-		s.e[v] = exp32(x - top)
 		total += float64(s.e[v])
 		s.heap = append(s.heap, int32(v))
 	}
@@ -190,9 +203,7 @@ func (s *sampleScratch) siftDown(i int, before func(a, b int32) bool) {
 }
 
 // gumbel adds the key's noise and returns the token of the largest sum, or -1. The
-// logarithms are only taken where a bound on the noise leaves the token a chance:
-// −log(−log u) ≤ −log(1 − u), and 1 − u exceeds 2⁻ⁿ⁻¹, n being the number of ones that
-// u begins with.
+// logarithms are only taken where the bound on the noise leaves the token a chance.
 func (s *sampleScratch) gumbel(k Key) int32 {
 	best, top := int32(-1), minusInf
 	var words [4]uint32
@@ -206,7 +217,7 @@ func (s *sampleScratch) gumbel(k Key) int32 {
 			words = k.Philox(uint64(block))
 		}
 		w := words[v%4]
-		if x+float32(bits.LeadingZeros32(^(w|0x1ff))+1)*math.Ln2+gumbelSlack < top {
+		if x+gumbelBound(w) < top {
 			continue
 		}
 		if y := x + gumbel(unit23(w)); y > top {
@@ -216,10 +227,17 @@ func (s *sampleScratch) gumbel(k Key) int32 {
 	return best
 }
 
-const (
-	gumbelMax   = 17   // no noise is larger
-	gumbelSlack = 1e-3 // for the rounding of the bound and of the sum
-)
+// gumbelMax bounds the noise of any word.
+const gumbelMax = 17
+
+// gumbelBound bounds the noise of a word w of random bits. With u = unit23(w),
+// −log(−log u) ≤ −log(1 − u), and 1 − u ≥ 2⁻ⁿ⁻¹ where u begins with n ones. A little is
+// added for the rounding of the bound itself.
+func gumbelBound(w uint32) float32 {
+	const slack = 1e-3
+	ones := bits.LeadingZeros32(^(w | 0x1ff))
+	return float32(ones+1)*math.Ln2 + slack
+}
 
 // logProb returns the log-probability of a token under the plain distribution.
 func (s *sampleScratch) logProb(logits []float32, token int, temperature float64) float64 {
@@ -229,12 +247,11 @@ func (s *sampleScratch) logProb(logits []float32, token int, temperature float64
 	inverse := float32(1 / temperature)
 	copy(s.z, logits)
 	if inverse != 1 {
-		scale(s.z, inverse)
+		s.vec.Scale(s.z, inverse, s.z)
 	}
-	s.e = grow(s.e, headBlock)
 	state := running{top: math.Inf(-1)}
 	for b := 0; b < len(s.z); b += headBlock {
-		state.take(s.z[b:min(b+headBlock, len(s.z))], s.e, false)
+		state.take(s.vec, s.z[b:min(b+headBlock, len(s.z))], s.e, false)
 	}
 	return float64(s.z[token]) - state.lse()
 }

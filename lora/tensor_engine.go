@@ -36,55 +36,72 @@ func stridedProduct[F float](a, b, c tensor.Tensor) (x, y, z strided[F], ok bool
 	return x, y, z, ok
 }
 
-// MatMul sets c = a·b for matrices of float64. Other types go the standard way.
+// MatMul sets c = a·b, as plain loops for float64 and float32. Other types go the
+// standard way.
 func (e *refEngine) MatMul(a, b, c tensor.Tensor) error {
-	x, y, z, ok := stridedProduct[float64](a, b, c)
+	if loopProduct[float64](a, b, c) || loopProduct[float32](a, b, c) {
+		return nil
+	}
+	return e.StdEng.MatMul(a, b, c)
+}
+
+// loopProduct computes the product where the elements are of type F, summing in
+// float64.
+func loopProduct[F float](a, b, c tensor.Tensor) bool {
+	x, y, z, ok := stridedProduct[F](a, b, c)
 	if !ok {
-		return e.StdEng.MatMul(a, b, c)
+		return false
 	}
 	for i := range z.rows {
 		for j := range z.cols {
 			sum := 0.0
 			for k := range x.cols {
-				sum += x.data[i*x.rowStride+k*x.colStride] * y.data[k*y.rowStride+j*y.colStride]
+				sum += float64(x.data[i*x.rowStride+k*x.colStride]) * float64(y.data[k*y.rowStride+j*y.colStride])
 			}
-			z.data[i*z.rowStride+j*z.colStride] = sum
+			z.data[i*z.rowStride+j*z.colStride] = F(sum)
 		}
 	}
-	return nil
+	return true
 }
 
-// MatMul sets c = a·b for matrices of float32, on the engine's kernels. Other types,
-// and layouts in which neither rows nor columns are contiguous, go the standard way.
+// MatMul sets c = a·b: for matrices of float32 on the engine's kernels, the standard
+// way for other types. The standard way takes a sliced matrix for a whole one, so
+// that those, and layouts in which neither rows nor columns are contiguous, are left
+// to plain loops.
 func (e *cpuEngine) MatMul(a, b, c tensor.Tensor) error {
-	x, y, z, ok := stridedProduct[float32](a, b, c)
-	if !ok {
-		return e.StdEng.MatMul(a, b, c)
+	if x, y, z, ok := stridedProduct[float32](a, b, c); ok && e.product(x, y, z) {
+		return nil
 	}
-	da, transA, okA := x.dense()
-	db, transB, okB := y.dense()
-	dc, transC, okC := z.dense()
+	sliced := a.RequiresIterator() || b.RequiresIterator() || c.RequiresIterator()
+	if sliced && (loopProduct[float64](a, b, c) || loopProduct[float32](a, b, c)) {
+		return nil
+	}
+	return e.StdEng.MatMul(a, b, c)
+}
+
+// product sets z = x·y, unless a layout is beyond the kernels.
+func (e *cpuEngine) product(x, y, z strided[float32]) bool {
+	da, transA, okA := denseOf(x)
+	db, transB, okB := denseOf(y)
+	dc, transC, okC := denseOf(z)
 	switch {
 	case !okA || !okB || !okC:
-		return e.StdEng.MatMul(a, b, c)
-	case transC: // cᵀ = bᵀ·aᵀ
+		return false
+	case transC: // zᵀ = yᵀ·xᵀ
 		gemm.Gemm(!transB, !transA, 1, db, da, 0, dc, e.pool)
 	default:
 		gemm.Gemm(transA, transB, 1, da, db, 0, dc, e.pool)
 	}
-	return nil
+	return true
 }
 
-// dense returns a row-major matrix that is m, or whose transpose is m.
-func (m strided[F]) dense() (d gemm.Dense, trans, ok bool) {
-	data, ok := any(m.data).([]float32)
+// denseOf returns a row-major matrix that is m, or whose transpose is m.
+func denseOf(m strided[float32]) (d gemm.Dense, trans, ok bool) {
 	switch {
-	case !ok:
-		return d, false, false
-	case m.colStride == 1 && m.rowStride >= m.cols || m.rows == 1 && m.colStride == 1:
-		return gemm.Dense{Data: data, Rows: m.rows, Cols: m.cols, Stride: max(m.rowStride, m.cols)}, false, true
+	case m.colStride == 1 && (m.rowStride >= m.cols || m.rows == 1):
+		return gemm.Dense{Data: m.data, Rows: m.rows, Cols: m.cols, Stride: max(m.rowStride, m.cols)}, false, true
 	case m.rowStride == 1 && m.colStride >= m.rows:
-		return gemm.Dense{Data: data, Rows: m.cols, Cols: m.rows, Stride: m.colStride}, true, true
+		return gemm.Dense{Data: m.data, Rows: m.cols, Cols: m.rows, Stride: m.colStride}, true, true
 	}
 	return d, false, false
 }

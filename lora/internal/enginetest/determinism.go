@@ -222,9 +222,6 @@ func (s *suite) branchesAlone() {
 
 // testAllocations checks that a step that has run before allocates nothing.
 func testAllocations(s *suite) {
-	if s.got.Name() == s.ref.Name() {
-		s.Skip("the float64 engine trades allocations for readability")
-	}
 	st := newStep(s, s.got, 150, 64, 300)
 	st.run()
 	peak := s.got.Stats().ArenaPeak

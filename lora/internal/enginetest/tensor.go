@@ -16,7 +16,9 @@ func testTensor(s *suite) {
 			s.product64(m, k, n, layout&1 != 0, layout&2 != 0)
 		}
 	}
-	s.sliced()
+	a, b := s.values(200), s.values(200)
+	sliced(s, a, b, eps)
+	sliced(s, wide(a), wide(b), 0x1p-52)
 	s.otherOperations()
 }
 
@@ -97,23 +99,28 @@ func wide(x []float32) []float64 {
 	return out
 }
 
-// sliced checks a factor that is part of a larger matrix.
-func (s *suite) sliced() {
-	const m, k, n = 9, 12, 7
-	a, b := s.values(m*20), s.values(k*n)
-	part, err := matrix(s, m, 20, a, false).Slice(nil, tensor.S(4, 4+k))
+// sliced checks factors that are part of a larger matrix: a range of columns, and one
+// of rows.
+func sliced[T float32 | float64](s *suite, a, b []T, factor float64) {
+	s.Helper()
+	const m, k, n, width, height = 9, 12, 7, 20, 15
+	left, err := matrix(s, m, width, a[:m*width], false).Slice(nil, tensor.S(4, 4+k))
 	if err != nil {
 		s.Fatal(err)
 	}
-	c, err := tensor.MatMul(part, matrix(s, k, n, b, false))
+	right, err := matrix(s, height, n, b[:height*n], false).Slice(tensor.S(2, 2+k), nil)
 	if err != nil {
 		s.Fatal(err)
 	}
-	var cut []float32
+	c, err := tensor.MatMul(left, right)
+	if err != nil {
+		s.Fatal(err)
+	}
+	var cut []T
 	for i := range m {
-		cut = append(cut, a[i*20+4:][:k]...)
+		cut = append(cut, a[i*width+4:][:k]...)
 	}
-	product(s, m, k, n, cut, b, flat[float32](c), eps)
+	product(s, m, k, n, cut, b[2*n:][:k*n], flat[T](c), factor)
 }
 
 // otherOperations checks operations that the engine leaves to the standard one.
