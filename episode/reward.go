@@ -58,17 +58,34 @@ func NewReward(scores ...DimensionScore) Reward {
 func (r Reward) Failed() bool { return len(r.Scores) == 0 && r.Number == 0 }
 
 // Score returns the score of a dimension, and whether the judge gave one.
-// [Overall] is overall_score, or else the number of the reward.
+// [Overall] is overall_score, or else the number of the reward, or else the mean
+// of the seven where all are there.
 func (r Reward) Score(d Dimension) (float64, bool) {
 	for _, s := range r.Scores {
 		if s.Dimension == d {
 			return s.Score, true
 		}
 	}
-	if d == Overall && r.Form != RewardScores && !r.Failed() {
+	if d != Overall || r.Failed() {
+		return 0, false
+	}
+	if r.Form != RewardScores {
 		return r.Number, true
 	}
-	return 0, false
+	return r.mean()
+}
+
+// mean returns the mean of the seven dimensions, and whether all have a score.
+func (r Reward) mean() (float64, bool) {
+	sum := 0.0
+	for _, d := range Dimensions() {
+		v, ok := r.Score(d)
+		if !ok {
+			return 0, false
+		}
+		sum += v
+	}
+	return sum / 7, true
 }
 
 // MarshalJSON writes the reward in its form, numbers as Python writes floats.
