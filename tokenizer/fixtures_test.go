@@ -89,3 +89,26 @@ func compare(t *testing.T, path string) {
 		}
 	}
 }
+
+// TestQwenDirectory loads a real model directory: roles, and the template in its
+// configuration.
+func TestQwenDirectory(t *testing.T) {
+	tok, err := Load(fixtures.Data(t, "qwen2.5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eos, _ := tok.EOS()
+	if token := tok.Token(eos); token != "<|im_end|>" && token != "<|endoftext|>" {
+		t.Errorf("EOS is %q", token)
+	}
+	if n := tok.VocabSize(); n != 151665 {
+		t.Errorf("VocabSize = %d", n)
+	}
+	text, err := tok.Render([]Message{{Role: "system", Content: "S"}, {Role: "user", Content: "U"}}, GenerationPrompt())
+	if want := "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"; text != want || err != nil {
+		t.Errorf("Render = %q, %v", text, err)
+	}
+	if ids := tok.Encode(text); tok.Decode(ids) != text {
+		t.Errorf("Decode(%v) = %q", ids, tok.Decode(ids))
+	}
+}

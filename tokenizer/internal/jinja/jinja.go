@@ -53,7 +53,7 @@ func Compile(source string) (t *Template, err error) {
 		Methods:           exec.Methods{},
 	})
 	if err != nil {
-		return nil, errors.New(strings.ReplaceAll(shorten(err.Error()), "'"+text+"'", "source"))
+		return nil, errors.New(shorten(strings.ReplaceAll(err.Error(), "'"+text+"'", "source")))
 	}
 	if err := guardNodes(compiled.Root().Nodes); err != nil {
 		return nil, err

@@ -77,6 +77,9 @@ func TestHostile(t *testing.T) {
 		{"much output", "{% for i in range(99999) %}" + strings.Repeat("x", 9000) + "{% endfor %}", "steps"},
 		{"deep brackets", "{{ " + deep("(", "1", ")", 100000) + " }}", "nested more"},
 		{"deep blocks", deep("{% if true %}", "x", "{% endif %}", 10000), "nested more"},
+		{"a chain of attributes", "{{ a" + strings.Repeat(".a", 400000) + " }}", "parts"},
+		{"a long sum", "{{ 1" + strings.Repeat("+1", 400000) + " }}", "parts"},
+		{"a chain of conditions", "{{ " + strings.Repeat("1 if false else ", 50000) + " 2 }}", "parts"},
 		{"a recursive loop", "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", "recursive loops are not supported"},
 		{"a block that renders itself", "{% block a %}{{ self.a() }}{% endblock %}", "'block' not found"},
 		{"reading files", "{% include '/etc/passwd' %}", "'include' not found"},
@@ -97,6 +100,19 @@ func TestMethodChains(t *testing.T) {
 	text, err := render("{{ ' x '"+strings.Repeat(".strip()", 90)+" }}", nil)
 	if text != "x" || err != nil {
 		t.Errorf("got %q, %v", text, err)
+	}
+}
+
+// TestLongTags: what stays below the limits renders.
+func TestLongTags(t *testing.T) {
+	for source, want := range map[string]string{
+		"{{ 1" + strings.Repeat("+1", 1900) + " }}":                             "1901",
+		"{{ " + strings.Repeat("1 if false else ", 400) + " 2 }}":               "2",
+		"{{ " + strings.Repeat("(", 90) + "1" + strings.Repeat(")", 90) + " }}": "1",
+	} {
+		if got, err := render(source, nil); got != want || err != nil {
+			t.Errorf("%.20q: %q, %v; want %q", source, got, err, want)
+		}
 	}
 }
 

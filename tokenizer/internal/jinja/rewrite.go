@@ -8,10 +8,11 @@ import (
 )
 
 // Limits of a template's source: gonja's parser and evaluator recurse over
-// nesting.
+// nesting, and over chains of operators and attributes.
 const (
 	maxSource  = 1 << 20
 	maxNesting = 100
+	maxTokens  = 4000 // in one tag
 )
 
 // rewrite turns Jinja's syntax into the part of it that gonja reads rightly:
@@ -195,7 +196,9 @@ func (w *rewriter) lex(end string) ([]string, error) {
 		if depth > maxNesting || depth < 0 {
 			return nil, fmt.Errorf("brackets do not match or are nested more than %d deep", maxNesting)
 		}
-		tokens = appendToken(tokens, token)
+		if tokens = appendToken(tokens, token); len(tokens) > maxTokens {
+			return nil, fmt.Errorf("tag has more than %d parts", maxTokens)
+		}
 	}
 	return nil, fmt.Errorf("tag is not closed by %s", end)
 }
