@@ -25,6 +25,7 @@ type Base struct {
 	score  lora.Weight // scalar head of a sequence-classification checkpoint, or nil
 	norm   lora.View
 	layers []baseLayer
+	dir    string               // that the model was read from, or empty
 	tok    *tokenizer.Tokenizer // nil where the directory has none
 }
 
@@ -64,7 +65,7 @@ func LoadBase(eng lora.Engine, dir string, kind lora.Kind) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	b.gen = gen
+	b.gen, b.dir = gen, dir
 	return b, b.loadTokenizer(dir)
 }
 
