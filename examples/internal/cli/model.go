@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/socialrl/socialrl/lora"
+	"github.com/socialrl/socialrl/policy"
+	"github.com/socialrl/socialrl/tokenizer"
+)
+
+// Model is the base model that the flags name.
+type Model struct {
+	Dir       string // Hugging Face model directory
+	Engine    string
+	Precision string
+	Template  string // .jinja file; "" stands for the model's own
+}
+
+// Define defines -model, -engine, -precision and -template.
+func (m *Model) Define(fs *flag.FlagSet) {
+	fs.StringVar(&m.Dir, "model", "", "Hugging Face model `directory` (required)")
+	fs.StringVar(&m.Engine, "engine", "cpu", "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0")
+	fs.StringVar(&m.Precision, "precision", "bf16", "in which the frozen weights are kept: f32 or bf16")
+	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
+}
+
+// Open loads the model. close gives all memory back.
+func (m *Model) Open() (base *policy.Base, close func(), err error) {
+	kind, err := parseKind(m.Precision)
+	if err != nil {
+		return nil, nil, err
+	}
+	eng, err := lora.Open(m.Engine)
+	if err != nil {
+		return nil, nil, err
+	}
+	base, err = policy.LoadBase(eng, m.Dir, kind)
+	if err == nil && m.Template != "" {
+		err = m.setTemplate(base)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, eng.Close())
+	}
+	return base, func() { base.Close(); eng.Close() }, nil
+}
+
+func parseKind(name string) (lora.Kind, error) {
+	kinds := []lora.Kind{lora.F32, lora.BF16}
+	var known []string
+	for _, k := range kinds {
+		if k.String() == name {
+			return k, nil
+		}
+		known = append(known, k.String())
+	}
+	return 0, Usagef("-precision is %q, want %s", name, strings.Join(known, " or "))
+}
+
+// setTemplate reads the tokenizer once more, with the template of the flag.
+func (m *Model) setTemplate(base *policy.Base) error {
+	template, err := os.ReadFile(m.Template)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(filepath.Join(m.Dir, "tokenizer.json"))
+	if err != nil {
+		return err
+	}
+	config, err := os.ReadFile(filepath.Join(m.Dir, "tokenizer_config.json"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	tok, err := tokenizer.New(data, tokenizer.WithConfig(config), tokenizer.WithTemplate(string(template)))
+	if err != nil {
+		return fmt.Errorf("%s with template %s: %w", m.Dir, m.Template, err)
+	}
+	base.SetTokenizer(tok)
+	return nil
+}
+
+// Adapter is a new adapter that the flags describe.
+type Adapter struct {
+	Rank           int
+	Alpha, Dropout float64
+	Targets        string
+	RSLoRA         bool
+}
+
+// Define defines -rank, -alpha, -dropout, -targets and -rslora; a holds the
+// defaults.
+func (a *Adapter) Define(fs *flag.FlagSet) {
+	fs.IntVar(&a.Rank, "rank", a.Rank, "rank of the low-rank branches")
+	fs.Float64Var(&a.Alpha, "alpha", a.Alpha, "numerator of the branches' scale, alpha/rank")
+	fs.Float64Var(&a.Dropout, "dropout", a.Dropout, "dropout of the branches' input, 0 to below 1")
+	fs.StringVar(&a.Targets, "targets", a.Targets, "comma-separated `names` of the layers with a branch, or all")
+	fs.BoolVar(&a.RSLoRA, "rslora", a.RSLoRA, "scale the branches by alpha/sqrt(rank)")
+}
+
+// Config returns the adapter's configuration.
+func (a *Adapter) Config() lora.Config {
+	targets := lora.AllLinear
+	if a.Targets != "all" {
+		targets = Split(a.Targets)
+	}
+	return lora.Config{Rank: a.Rank, Alpha: a.Alpha, Dropout: a.Dropout, Targets: targets, RSLoRA: a.RSLoRA}
+}
+
+// Split returns the parts of a comma-separated list, without space around them.
+func Split(list string) []string {
+	var out []string
+	for _, part := range strings.Split(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			out = append(out, part)
+		}
+	}
+	return out
+}
