@@ -67,6 +67,9 @@ func emptyAdapter(base *Base, cfg lora.Config) (*lora.Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Rank > 0 && len(targeted) == 0 {
+		return nil, fmt.Errorf("policy: none of the target modules %v%s is a linear layer of the model, want some of %v", cfg.Targets, cfg.TargetPattern, linearNames)
+	}
 	a := lora.NewAdapter(base.eng, cfg)
 	for _, path := range targeted {
 		w := shapes[path]
