@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -28,6 +29,31 @@ func (t *Tokenizer) configure(o options) error {
 		return fmt.Errorf("%s: %w", configFile, err)
 	}
 	return t.readTemplates(fields["chat_template"], o.template)
+}
+
+// addConfigured adds the tokens that only tokenizer_config.json lists, in
+// added_tokens_decoder, as the Python library does.
+func (f *file) addConfigured(data []byte) error {
+	var fields struct {
+		Tokens map[int]addedToken `json:"added_tokens_decoder"`
+	}
+	if len(data) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return fmt.Errorf("%s: %w", configFile, err)
+	}
+	known := map[string]bool{}
+	for _, a := range f.AddedTokens {
+		known[a.Content] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(fields.Tokens)) {
+		if a := fields.Tokens[id]; !known[a.Content] {
+			a.ID = id
+			f.AddedTokens = append(f.AddedTokens, a)
+		}
+	}
+	return nil
 }
 
 // tokenName is a token in tokenizer_config.json: a string, an object with its

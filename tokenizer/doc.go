@@ -24,8 +24,15 @@
 // <|im_end|> gives the token, as everywhere in this ecosystem. Whoever encodes
 // text of strangers on its own says [PlainSpecial].
 //
+// Chat templates are Jinja as the Python transformers library sets it up, with
+// blocks and functions that reach nothing outside the template. They come with
+// downloaded models, so each rendering has a budget of steps, text and nesting,
+// and ends in an error beyond it. Not supported, and refused by name, are the
+// blocks with, filter, call, block, include, extends and import, recursive loops,
+// and assignments to several names.
+//
 // A [Tokenizer] never changes once it is made and all its methods may be called from
 // several goroutines at once; a [Decoder] belongs to one stream. Results depend on
-// the arguments alone; a cache of words, at most some 20 MB for a tokenizer,
-// only makes the next call faster.
+// the arguments alone (and on the clock, where a template asks for it); a cache of
+// words, at most some 20 MB for a tokenizer, only makes the next call faster.
 package tokenizer

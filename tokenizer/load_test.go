@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -147,6 +148,21 @@ func TestLoad(t *testing.T) {
 	pad, _ := tok.PAD()
 	if _, ok := tok.BOS(); eos != 3 || pad != 0 || ok {
 		t.Errorf("EOS %d, PAD %d, BOS %t", eos, pad, ok)
+	}
+}
+
+// TestConfiguredTokens: tokens that only the configuration lists are found in text.
+func TestConfiguredTokens(t *testing.T) {
+	data, err := json.Marshal(valid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := New(data, WithConfig([]byte(`{"added_tokens_decoder": {"3": {"content": "<e>"}, "4": {"content": "<x>", "special": true}}, "eos_token": "<x>"}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids := tok.Encode("ab<x>a<e>"); !slices.Equal(ids, []int{2, 4, 0, 3}) || !tok.IsSpecial(4) || !tok.IsSpecial(3) {
+		t.Errorf("Encode = %v", ids)
 	}
 }
 

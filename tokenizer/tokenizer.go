@@ -41,8 +41,8 @@ const (
 )
 
 // Load reads the tokenizer of a Hugging Face model directory: tokenizer.json, and
-// where they exist tokenizer_config.json (the special tokens' roles and the chat
-// template) and chat_template.jinja, which takes precedence over the template in
+// where they exist tokenizer_config.json (the special tokens' roles, further added
+// tokens and the chat template) and chat_template.jinja, which takes precedence over the template in
 // the configuration. Errors name the file, the place in it and the cause; what
 // this package does not support is refused by name.
 func Load(dir string) (*Tokenizer, error) {
@@ -99,6 +99,9 @@ func New(data []byte, opts ...Option) (*Tokenizer, error) {
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, fmt.Errorf("tokenizer: %s: %w", tokenizerFile, err)
+	}
+	if err := f.addConfigured(o.config); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	t := new(Tokenizer)
 	if err := t.build(&f); err != nil {

@@ -90,6 +90,25 @@ snips += ["{{ 'a  b c'.split(none, 1) }}{{ ' a b  c '.rsplit(maxsplit=1) }}{{ 'a
           "{% set ns = namespace(found=false) %}{% for m in messages %}{% if m.role == 'assistant' and not ns.found %}{% set ns.found = true %}{{ loop.index0 }}{% endif %}{% endfor %}{{ ns.found }}", "{% set d.k = 2 %}{{ d.k }}",
           "{{ messages[0].content if messages[0].content is string else messages[0].content | map(attribute='text') | join }}", "{{ (messages | first).role }}{{ (messages | last)['role'] }}{{ ('a' ~ 'b') | upper }}{{ ('a,b').split(',')[1] }}",
           "{{ [n if n > 1 else 0 for_ in [1]] }}", "{% if %}{% endif %}", "{% endfor %}", "{{ }}", "{% for %}", "{{ 'a }}", "{% if t %}", "{{ (1 }}", "{{ n. }}", "{% unknown %}", "{{ 1 | nofilter }}", "{{ n is notest }}"]
+snips += [  # idioms of longer templates: schemas, tool calls, dates, nested macros
+    "{% macro keys(o, known) %}{% for k in o if k not in known %}{% set n = k | replace('-', '_') %}{% if o[k] is mapping %}<{{ n }}>{{ o[k] | tojson | safe }}</{{ n }}>{% else %}<{{ n }}>{{ o[k] | string }}</{{ n }}>{% endif %}{% endfor %}{% endmacro %}{{ keys({'a-b': {'c': 1}, 'd': none, 'e': 2}, ['e']) }}",
+    "{% if messages[1].tool_calls is iterable and messages[1].tool_calls is not string and messages[1].tool_calls | length > 0 %}{{ messages[1].tool_calls[0].function.arguments.a[0] }}{% endif %}",
+    "{% for a, v in messages[1].tool_calls[0].function.arguments | items %}{{ a }}={{ v if v is string else v | tojson | safe }};{% endfor %}",
+    "{% macro kind(t) %}{% if t is string %}{{ t }}{% elif t is iterable %}{% for x in t %}{{ kind(x) }}{{ ' | ' if not loop.last else '' }}{% endfor %}{% endif %}{% endmacro %}{{ kind(['a', ['b', 'c']]) }}",
+    "{% set d2 = dict(a=1) %}{{ d2.a }}{% set day = strftime_now('%Y-%m-%d') if strftime_now is defined else '?' %}{{ day | length }}",
+    "{% set text = messages[0].content %}{% if text.startswith('H') and not (text.endswith('o') and 'x' in text) %}{{ text[:2] }}{{ text[2:] | trim }}{% endif %}",
+    "{% set parts = 'a</t>\nb</t>c'.split('</t>') %}{{ parts[-1] }}{{ parts | length }}{{ parts[0].rstrip('\n').lstrip() }}{{ (parts[1:] | join('-')).strip('\n') }}",
+    "{% set ns = namespace(first=true, out='') %}{% for m in messages %}{% if ns.first %}{% set ns.first = false %}{% else %}{% set ns.out = ns.out ~ ',' %}{% endif %}{% set ns.out = ns.out + m['role'] %}{% endfor %}{{ ns.out }}",
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('order') }}{% endif %}{{ loop.index0 % 2 }}{% endfor %}",
+    "{{ '<|' ~ 'x' ~ '|>' + ('y' if true) }}{{ ['a', 'b'][n % 2] }}{{ (messages | length) - 1 }}{{ messages | length - 1 }}{{ -1 if n else 1 }}",
+    "{% if add_generation_prompt and messages[-1]['role'] != 'assistant' %}p{% else %}q{% endif %}{% if enable_thinking is defined and enable_thinking is false %}r{% endif %}",
+    "{% set tools = tools or [] %}{{ tools | length }}{% if not tools %}none{% endif %}{% set x = x | default({}) %}{{ x.y is defined }}{{ x | tojson }}",
+    "{%- for m in messages -%}\n    {%- if loop.first -%}\n        F\n    {%- elif loop.last -%}\n        L\n    {%- endif -%}\n    {{ m.role }}\n{% endfor %}end",
+    "{# a\n multi-line #}\n\n  {%- set x = [\n    1,\n    2,\n  ] -%}\n\n{{ x }}\n  {%- for i in x %}\n    - {{ i }}\n  {%- endfor %}\n",
+    "{{ messages[0].role.upper()[:1] ~ messages[0]['role'][1:] }}{{ 'a,b' .split(',') | last }}{{ n|int|string + '!' }}{{ ('x' ~ n)|length }}{{ [n, f]|map('string')|join('/') }}",
+    "{{ {'type': 'object', 'p': {'q': [1, 2.5, none, true]}} | tojson(indent=4) }}{{ 'é<' | tojson(ensure_ascii=true) }}{{ {'a': 1}.items() | length }}{{ {'b': 1, **{}} if false else 'k' }}",
+    "{{ messages[0].content is string and n in [6, 7] or false }}{{ n not in [1] and 'a' not in 'b' }}{{ 'a' if n is defined and n is not none and n > 1 else 'b' }}{{ not n == 8 }}{{ n is not string }}",
+]
 out=[]
 for s in snips:
     try: out.append(dict(src=s,text=compiled(s).render(**V)))
