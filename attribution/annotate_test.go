@@ -191,6 +191,26 @@ func TestAnnotateGoesOnAfterEpisodesItCannotUse(t *testing.T) {
 	}
 }
 
+// Episodes and agents that cannot be filed do not spoil the files for the next
+// run.
+func TestAnnotateSurvivesNamelessEpisodesAndAgents(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.jsonl")
+	nameless := *madeUp(t)[0]
+	nameless.ID = ""
+	agent := *madeUp(t)[0]
+	agent.AgentsBackground, agent.SocialGoals = nil, episode.Named{{Name: maeve}, {Name: ""}}
+	for range 2 {
+		_, err := Annotate(context.Background(), each([]*episode.Episode{&nameless, &agent}), []Attributor{Uniform{}}, AnnotateOptions{Path: path})
+		var incomplete *IncompleteError
+		if !errors.As(err, &incomplete) || incomplete.BadEpisodes != 1 || incomplete.Failed != 1 {
+			t.Errorf("got %v, want an episode without an id and an agent without a name", err)
+		}
+	}
+	if ks := keys(t, path); len(ks) != 1 {
+		t.Errorf("keys are %q, want Maeve's", ks)
+	}
+}
+
 func TestAnnotateRunsConcurrentlyUpToTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -360,5 +380,17 @@ func TestNamedFilesUnderItsName(t *testing.T) {
 	}
 	if ks := keys(t, path); len(ks) != 4 || !strings.HasPrefix(ks[2], "mine/goal of") {
 		t.Errorf("keys are %q", ks)
+	}
+	m.Name = "stubborn"
+	stubborn := Named(m, Direct{LLM: replies("no"), Tries: 1})
+	if _, err := Annotate(context.Background(), each(madeUp(t)[:1]), []Attributor{stubborn}, AnnotateOptions{Path: path}); !errors.Is(err, ErrNoUsableReply) {
+		t.Fatal(err)
+	}
+	if fs := failures(t, path+".failures"); len(fs) != 2 || fs[0].Method != m {
+		t.Errorf("failures are %v, want two of %s", fs, m)
+	}
+	sum, err := Annotate(context.Background(), each(madeUp(t)[:1]), []Attributor{stubborn, Named(Method{Name: "b", Dimension: episode.Goal}, bare{})}, AnnotateOptions{DryRun: true})
+	if err != nil || sum.Usage.Calls != 2 || sum.Done != 4 {
+		t.Errorf("a dry run says %+v, %v", sum, err)
 	}
 }

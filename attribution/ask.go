@@ -15,8 +15,8 @@ type question struct {
 	llm         episode.LLM
 	key         Key
 	prompt      string
-	tries       int      // 0: DefaultTries
-	temperature *float64 // nil: 0
+	tries       int     // 0: DefaultTries
+	temperature float64 // below 0: the model's own
 }
 
 // limit returns how many replies are looked at.
@@ -34,11 +34,11 @@ func (q question) request(reason string) episode.Request {
 	if reason != "" {
 		text += "\n\nAn earlier reply could not be used: " + reason + ". Reply in exactly the form asked for."
 	}
-	temperature := q.temperature
-	if temperature == nil {
-		temperature = new(float64)
+	r := episode.Request{Messages: episode.Prompt(text), JSON: true}
+	if q.temperature >= 0 {
+		r.Temperature = &q.temperature
 	}
-	return episode.Request{Messages: episode.Prompt(text), Temperature: temperature, JSON: true}
+	return r
 }
 
 // ask puts the question until parse accepts the reply. The error is a [*Failure].

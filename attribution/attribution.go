@@ -63,6 +63,15 @@ func (n named) Attribute(ctx context.Context, ep *episode.Episode, agent string)
 	return a, err
 }
 
+// Requests implements [Planner] by the named attributor, if it is one.
+func (n named) Requests(ep *episode.Episode, agent string) ([]episode.Request, error) {
+	if p, ok := n.Attributor.(Planner); ok {
+		return p.Requests(ep, agent)
+	}
+	_, err := begin(ep, agent, n.method)
+	return nil, err
+}
+
 // Key identifies one attribution in a file. A finished file has each key once.
 type Key struct {
 	EpisodeID string
@@ -138,6 +147,9 @@ func (u *Usage) Add(v Usage) {
 func begin(ep *episode.Episode, agent string, m Method) (*Attribution, error) {
 	if ep.ID == "" {
 		return nil, errors.New("attribution: episode without an id")
+	}
+	if agent == "" {
+		return nil, fmt.Errorf("attribution: episode %s: agent without a name", ep.ID)
 	}
 	seat, err := ep.Seat(agent)
 	if err != nil {

@@ -35,8 +35,8 @@ type Direct struct {
 	// agent's name and Scale. "" is the library's own text, which the dimensions
 	// of package episode have; a custom dimension needs a text.
 	Description string
-	Tries       int      // most replies to look at; 0 is [DefaultTries]
-	Temperature *float64 // of the model; nil is 0
+	Tries       int     // most replies to look at; 0 is [DefaultTries]
+	Temperature float64 // of the model; below 0 leaves it to the model, as some demand
 }
 
 // Method implements [Described].

@@ -150,6 +150,18 @@ func TestDirectDoesNotAskAboutSilence(t *testing.T) {
 	}
 }
 
+func TestDirectTemperature(t *testing.T) {
+	ep := madeUp(t)[0]
+	cold, err := Direct{}.Requests(ep, maeve)
+	if err != nil || cold[0].Temperature == nil || *cold[0].Temperature != 0 || !cold[0].JSON {
+		t.Errorf("request %+v, %v; want temperature 0 and JSON mode", cold, err)
+	}
+	own, err := Direct{Temperature: -1}.Requests(ep, maeve)
+	if err != nil || own[0].Temperature != nil {
+		t.Errorf("request %+v, %v; want no temperature", own, err)
+	}
+}
+
 // The prompts are kept as goldens so that a change of wording is seen.
 func TestDirectPrompts(t *testing.T) {
 	ep := madeUp(t)[0]

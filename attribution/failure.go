@@ -67,8 +67,8 @@ func (f *Failure) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &l); err != nil {
 		return err
 	}
-	if l.EpisodeID == "" || l.Error == "" {
-		return errors.New("not a failure: episode_id or error is missing")
+	if l.EpisodeID == "" {
+		return errors.New("not a failure: episode_id is missing")
 	}
 	*f = Failure{Key{l.EpisodeID, l.Agent, Method{l.Method, l.Dimension, l.Scale}}, l.Tries, l.Usage, errors.New(l.Error)}
 	if l.Error == ErrNoUsableReply.Error() {

@@ -108,6 +108,11 @@ func (r *run) all(ctx context.Context, episodes iter.Seq2[*episode.Episode, erro
 
 // each calls f for what is to be done in an episode.
 func (r *run) each(ep *episode.Episode, methods []Described, f func(Described, Key)) {
+	if ep.ID == "" { // without one nothing can be filed
+		_, err := begin(ep, "", Method{})
+		r.fail(err, func(s *Summary) { s.BadEpisodes++ })
+		return
+	}
 	r.count(func(s *Summary) { s.Episodes++ })
 	agents := ep.Agents()
 	if r.Agents != nil {
@@ -204,9 +209,9 @@ func (r *run) keep(a *Attribution) error {
 // keepFailure appends a failure. One that is not counted, since the money ended
 // and not the tries, is kept for the calls that it took.
 func (r *run) keepFailure(k Key, err error, counts bool) error {
-	var f *Failure
-	if !errors.As(err, &f) {
-		f = &Failure{Key: k, Err: err}
+	f := &Failure{Key: k, Err: err}
+	if inner := (*Failure)(nil); errors.As(err, &inner) {
+		f.Tries, f.Usage, f.Err = inner.Tries, inner.Usage, inner.Err
 	}
 	if !counts && f.Usage.Calls == 0 {
 		return nil

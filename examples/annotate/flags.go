@@ -25,7 +25,7 @@ type settings struct {
 	url, model, key, keyEnv    string
 	scale, tries               int
 	normalized                 bool
-	gamma, rate                float64
+	gamma, rate, temperature   float64
 	timeout                    time.Duration
 	remote                     episode.LLM // shared by all methods, so that one waits for the other
 }
@@ -69,6 +69,7 @@ func (s *settings) define(fs *flag.FlagSet) {
 	fs.StringVar(&s.url, "url", openAI, "base `URL` of an OpenAI-compatible endpoint")
 	fs.StringVar(&s.model, "model", "gpt-4o", "`name` of the model")
 	fs.StringVar(&s.keyEnv, "key-env", "OPENAI_API_KEY", "`name` of the environment variable that holds the API key")
+	fs.Float64Var(&s.temperature, "temperature", 0, "temperature of the model; -1 leaves it to the model, as reasoning models demand")
 	fs.Float64Var(&s.rate, "rate", 0, "most calls a `second`; 0 is no limit")
 	fs.DurationVar(&s.timeout, "timeout", 5*time.Minute, "longest wait for one reply; 0 is no limit")
 	fs.IntVar(&s.tries, "tries", attribution.DefaultTries, "replies to look at before an attribution fails")
@@ -138,7 +139,7 @@ func (s *settings) attributor(method string, d episode.Dimension) (attribution.A
 	switch method {
 	case "direct":
 		llm, err := s.llm()
-		return attribution.Direct{LLM: llm, Dimension: d, Scale: s.scale, Normalized: s.normalized, Tries: s.tries}, err
+		return attribution.Direct{LLM: llm, Dimension: d, Scale: s.scale, Normalized: s.normalized, Tries: s.tries, Temperature: s.temperature}, err
 	case "evidence":
 		return attribution.Evidence{Dimension: d, Scale: s.scale, Normalized: s.normalized}, nil
 	case "discounting":
