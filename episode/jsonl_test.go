@@ -2,9 +2,15 @@ package episode_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"reflect"
+	"runtime"
+	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/internal/fixtures"
@@ -50,4 +56,169 @@ func TestPublishedFilesSurviveRoundTrip(t *testing.T) {
 			t.Errorf("%s: %d episodes read again, want %d", name, i, len(eps))
 		}
 	}
+}
+
+// A bad line is an error with its number and cause; the rest is read.
+func TestReadJSONLGoesOnAfterBadLine(t *testing.T) {
+	const good = `{"episode_id": "e"}` + "\n"
+	for _, c := range []struct {
+		why, bad, cause string
+	}{
+		{"cut off", `{"episode_id": "x", "scen`, "unexpected"},
+		{"not an object", `["episode_id"]`, "not a JSON object"},
+		{"no field of an episode", `{"loss": 1}`, "no field of an episode"},
+		{"wrong type, with the field", `{"episode_id": 3}`, "episode_id"},
+		{"message of two elements", `{"raw_messages": [[["a", "b"]]]}`, "2 elements"},
+		{"score that is a text", `{"rewards": [{"goal": "high"}]}`, "goal"},
+		{"pair of three", `{"rewards": [[1, {}, 2]]}`, "3 elements"},
+		{"NaN, which is not JSON", `{"rewards": [NaN]}`, "invalid character"},
+		{"two objects", `{"episode_id": "x"} {"episode_id": "y"}`, "after top-level value"},
+	} {
+		text := good + "\n" + c.bad + "\r\n" + good
+		var ids []string
+		var bad error
+		for e, err := range episode.ReadJSONL(strings.NewReader(text)) {
+			if err != nil {
+				bad = err
+			} else {
+				ids = append(ids, e.ID)
+			}
+		}
+		var le *episode.LineError
+		if !errors.As(bad, &le) || le.Line != 3 || !strings.Contains(bad.Error(), c.cause) || !strings.Contains(bad.Error(), "line 3") {
+			t.Errorf("%s: error is %v, want one about line 3 that says %q", c.why, bad, c.cause)
+		}
+		if len(ids) != 2 {
+			t.Errorf("%s: %d good lines are read, want 2", c.why, len(ids))
+		}
+	}
+}
+
+// repeated gives the same line n times without holding the text.
+type repeated struct {
+	line []byte
+	n    int
+	rest []byte
+}
+
+func (r *repeated) Read(b []byte) (int, error) {
+	if len(r.rest) == 0 {
+		if r.n == 0 {
+			return 0, io.EOF
+		}
+		r.n--
+		r.rest = r.line
+	}
+	n := copy(b, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// A long file takes the memory of one line.
+func TestReadJSONLIsConstantMemory(t *testing.T) {
+	line := []byte(`{"episode_id": "e", "reasoning": "` + strings.Repeat("x", 1<<20) + "\"}\n")
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	n := 0
+	for e, err := range episode.ReadJSONL(&repeated{line: line, n: 50}) {
+		if err != nil || len(e.Reasoning) != 1<<20 {
+			t.Fatal(err)
+		}
+		n++
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n != 50 || int64(after.HeapAlloc)-int64(before.HeapAlloc) > 32<<20 || after.HeapSys > before.HeapSys+(128<<20) {
+		t.Errorf("%d episodes; heap %d -> %d MiB of the system", n, before.HeapSys>>20, after.HeapSys>>20)
+	}
+}
+
+// A line beyond the limit is passed over without being held.
+func TestReadJSONLRefusesEndlessLine(t *testing.T) {
+	endless := io.MultiReader(
+		&repeated{line: bytes.Repeat([]byte("x"), 1<<20), n: episode.MaxLine>>20 + 1}, strings.NewReader("\n{\"episode_id\": \"e\"}\n"))
+	var good int
+	var bad error
+	for e, err := range episode.ReadJSONL(endless) {
+		if err != nil {
+			bad = err
+		} else if e.ID == "e" {
+			good++
+		}
+	}
+	if good != 1 || !errors.Is(bad, episode.ErrLineTooLong) {
+		t.Errorf("%d good lines and error %v", good, bad)
+	}
+}
+
+// An error of the reader itself ends the sequence.
+func TestReadJSONLReaderFails(t *testing.T) {
+	broken := errors.New("disk is gone")
+	n := 0
+	for _, err := range episode.ReadJSONL(io.MultiReader(strings.NewReader(`{"episode_id": "e"}`+"\n{"), iotest.ErrReader(broken))) {
+		if n++; n == 2 && !errors.Is(err, broken) {
+			t.Errorf("error is %v, want %v", err, broken)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d results, want an episode and an error", n)
+	}
+	for _, err := range episode.ReadFile("missing.jsonl") {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+// A byte order mark and a missing last newline are forgiven.
+func TestReadJSONLForgives(t *testing.T) {
+	n := 0
+	for e, err := range episode.ReadJSONL(strings.NewReader("\ufeff{\"episode_id\": \"a\"}\r\n\r\n{\"episode_id\": \"b\"}")) {
+		if err != nil || e.ID == "" {
+			t.Errorf("error is %v", err)
+		}
+		n++
+	}
+	if n != 2 {
+		t.Errorf("%d episodes, want 2", n)
+	}
+}
+
+// Whatever a file holds, a line is an error or an episode that is the same when
+// it is written and read again.
+func FuzzReadJSONL(f *testing.F) {
+	f.Add(generations)
+	f.Add("{\"episode_id\": \"e\"}\n[\n{}")
+	f.Add(`{"rewards": [1, [2, {"goal": 1e400}]], "raw_messages": null, "agents_background": {"a": "\ud800"}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		for e, err := range episode.ReadJSONL(strings.NewReader(text)) {
+			var le *episode.LineError
+			if err != nil && !errors.As(err, &le) {
+				t.Fatalf("error %v is not a LineError", err)
+			}
+			if err != nil {
+				continue
+			}
+			written := line(t, e)
+			for again, err := range episode.ReadJSONL(strings.NewReader(written)) {
+				if err != nil || line(t, again) != written {
+					t.Fatalf("%s is %v, %v when read again", written, again, err)
+				}
+			}
+			e.Utterances()
+			e.Failed()
+			for _, agent := range e.Agents() {
+				e.Items(agent, nil)
+				e.Score(agent, episode.Goal)
+			}
+			doc, err := e.Document()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back, err := episode.ParseDocument(doc); e.ID != "" && (err != nil || back.ID != e.ID) {
+				t.Fatalf("document %s: %v", doc, err)
+			}
+		}
+	})
 }
