@@ -67,6 +67,7 @@ type Server struct {
 	calls  []*Call
 	waits  map[waiting]time.Time
 	broken []string
+	limits map[string]int // calls of a run that are still answered
 }
 
 // waiting is a client that was told to wait with a prompt.
@@ -76,9 +77,18 @@ type waiting struct{ run, prompt string }
 func New(c Config) *Server {
 	s := &Server{
 		config: c, arrived: make(chan string, 1024), rng: rand.New(rand.NewPCG(c.Seed, 1)), waits: map[waiting]time.Time{},
+		limits: map[string]int{},
 	}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	return s
+}
+
+// Limit lets a run have n answers; its later calls are kept waiting until the
+// client goes away.
+func (s *Server) Limit(run string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limits[run] = n
 }
 
 // Arrived yields the run of every request, as it arrives.
@@ -113,7 +123,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	run, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	call := s.arrive(run, request.Messages[0].Content)
+	call, held := s.arrive(run, request.Messages[0].Content)
+	if held {
+		<-r.Context().Done()
+		return
+	}
 	delay := s.config.Delay
 	if call.Fault == Slow {
 		delay = s.config.SlowDelay
@@ -132,13 +146,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, call)
 }
 
-// arrive notes a call and decides what goes wrong with it.
-func (s *Server) arrive(run, prompt string) *Call {
+// arrive notes a call, decides what goes wrong with it, and reports whether it is
+// beyond the limit of its run.
+func (s *Server) arrive(run, prompt string) (call *Call, held bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	prompt, _, _ = strings.Cut(prompt, "\n\nAn earlier reply")
-	call := &Call{Run: run, Prompt: prompt, Fault: None}
+	call = &Call{Run: run, Prompt: prompt, Fault: None}
 	if s.rng.Float64() < s.config.Share {
 		call.Fault = Faults()[s.rng.IntN(len(Faults()))]
 	}
@@ -151,7 +166,12 @@ func (s *Server) arrive(run, prompt string) *Call {
 	case s.arrived <- run:
 	default: // nobody listens
 	}
-	return call
+	left, limited := s.limits[run]
+	s.limits[run] = left - 1
+	if !limited {
+		delete(s.limits, run)
+	}
+	return call, limited && left <= 0
 }
 
 func (s *Server) answer(w http.ResponseWriter, call *Call) {
