@@ -1,7 +1,9 @@
 // Package cli holds what the example programs share: exit codes, the flags that
-// name a model, and the flags of a training run.
+// name a model, the flags of a training run, and the reading of training items.
 //
 //	func main() { os.Exit(cli.Main("score", os.Args[1:], run)) }
+//
+// Programs whose tests look at what they print use [Run] and [Streams] instead.
 package cli
 
 import (
@@ -28,13 +30,27 @@ func (e UsageError) Unwrap() error { return e.err }
 // Usagef returns a UsageError.
 func Usagef(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
 
+// Streams are what a program reads and writes besides files.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
 // Main runs a program until it is done or interrupted, and returns its exit code: 0
 // on success and for -h, 1 on failure, 2 on wrong usage. A failure is told in one
 // line on standard error.
 func Main(name string, args []string, program func(ctx context.Context, args []string) error) int {
+	std := Streams{os.Stdin, os.Stdout, os.Stderr}
+	return Run(name, args, std, func(ctx context.Context, args []string, _ Streams) error { return program(ctx, args) })
+}
+
+// Run is [Main] for a program that is given its streams. The first interrupt ends
+// the context; the second one ends the process at once.
+func Run(name string, args []string, s Streams, program func(ctx context.Context, args []string, s Streams) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return exit(os.Stderr, name, program(ctx, args), ctx.Err() != nil)
+	context.AfterFunc(ctx, stop)
+	return exit(s.Err, name, program(ctx, args, s), ctx.Err() != nil)
 }
 
 func exit(w io.Writer, name string, err error, interrupted bool) int {
@@ -58,18 +74,21 @@ func oneLine(err error) string {
 }
 
 // Parse parses flags and refuses arguments behind them. What the flag package
-// prints about a mistake is left to Main.
-func Parse(fs *flag.FlagSet, args []string) error {
+// prints about a mistake is left to Main; what -h asks for goes to standard output.
+func Parse(fs *flag.FlagSet, args []string) error { return ParseTo(os.Stdout, fs, args) }
+
+// ParseTo is [Parse] with another place for what -h asks for.
+func ParseTo(w io.Writer, fs *flag.FlagSet, args []string) error {
 	fs.Init(fs.Name(), flag.ContinueOnError)
 	help := fs.Usage
 	fs.Usage = func() {}
 	fs.SetOutput(io.Discard)
 	err := fs.Parse(args)
-	fs.SetOutput(nil)
+	fs.SetOutput(w)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		if fs.Usage = help; help == nil {
-			fmt.Fprintf(fs.Output(), "Usage of %s:\n", fs.Name())
+			fmt.Fprintf(w, "Usage of %s:\n", fs.Name())
 			fs.PrintDefaults()
 		} else {
 			help()
@@ -81,6 +100,16 @@ func Parse(fs *flag.FlagSet, args []string) error {
 		return Usagef("unexpected argument %q", fs.Arg(0))
 	}
 	return nil
+}
+
+// NewFlags returns an empty set of flags; -h prints the synopsis above them.
+func NewFlags(name, synopsis string) *flag.FlagSet {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.Usage = func() {
+		fmt.Fprintf(fs.Output(), "%s\n\nFlags:\n", synopsis)
+		fs.PrintDefaults()
+	}
+	return fs
 }
 
 // Required returns a UsageError that names the first flag in pairs of name and value

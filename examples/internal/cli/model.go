@@ -15,27 +15,27 @@ import (
 
 // Model is the base model that the flags name.
 type Model struct {
-	Dir       string // Hugging Face model directory
-	Engine    string
-	Precision string
-	Template  string // .jinja file; "" stands for the model's own
+	Dir      string // Hugging Face model directory
+	Device   string // of lora.Open
+	DType    string // of the frozen weights: f32 or bf16
+	Template string // .jinja file; "" stands for the model's own
 }
 
-// Define defines -model, -engine, -precision and -template.
+// Define defines -model, -device, -dtype and -template.
 func (m *Model) Define(fs *flag.FlagSet) {
 	fs.StringVar(&m.Dir, "model", "", "Hugging Face model `directory` (required)")
-	fs.StringVar(&m.Engine, "engine", "cpu", "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0")
-	fs.StringVar(&m.Precision, "precision", "bf16", "in which the frozen weights are kept: f32 or bf16")
+	fs.StringVar(&m.Device, "device", "cpu", "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0")
+	fs.StringVar(&m.DType, "dtype", "bf16", "`type` in which the frozen weights are kept: f32 or bf16")
 	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
 }
 
 // Open loads the model. close gives all memory back.
 func (m *Model) Open() (base *policy.Base, close func(), err error) {
-	kind, err := parseKind(m.Precision)
+	kind, err := parseKind(m.DType)
 	if err != nil {
 		return nil, nil, err
 	}
-	eng, err := lora.Open(m.Engine)
+	eng, err := lora.Open(m.Device)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -58,7 +58,7 @@ func parseKind(name string) (lora.Kind, error) {
 		}
 		known = append(known, k.String())
 	}
-	return 0, Usagef("-precision is %q, want %s", name, strings.Join(known, " or "))
+	return 0, Usagef("-dtype is %q, want %s", name, strings.Join(known, " or "))
 }
 
 // setTemplate reads the tokenizer once more, with the template of the flag.
