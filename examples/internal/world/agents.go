@@ -106,7 +106,7 @@ func mover(c Case, choose func(*state) episode.Action) episode.Agent {
 func (s *state) bestMove() Move {
 	m := Move{Tone: s.c.Partner.Temper.Wants(), Act: s.bestAct()}
 	if m.Act == Offer {
-		m.Option = s.bestOption(min(s.mood+1, bestMood))
+		m.Option = s.c.Fact
 	}
 	return m
 }
@@ -121,15 +121,6 @@ func (s *state) bestAct() Act {
 		return Ask
 	}
 	return Offer
-}
-
-// bestOption returns the best option that a partner in the given mood agrees
-// to. The fact must be known.
-func (s *state) bestOption(mood int) int {
-	if s.c.Scenario.Kind.priced() {
-		return s.c.best() - s.c.Scenario.sign()*(bestMood-max(mood, 0))
-	}
-	return s.c.Fact
 }
 
 // noisyMove is the best move, tone, act and option each replaced by any with
@@ -149,7 +140,7 @@ func (s *state) noisyMove(skill float64, r *rand.Rand) Move {
 	case !s.known || slip():
 		m.Option = r.IntN(n)
 	default:
-		m.Option = s.bestOption(min(s.mood+1, bestMood))
+		m.Option = s.c.Fact
 	}
 	return m
 }

@@ -15,17 +15,17 @@ const (
 )
 
 var temperTable = [tempers]struct {
-	name            string
+	name, known     string // as the character and as others know it
 	wants, detested Tone
 }{
-	Touchy: {"touchy", Gentle, Brief},
-	Proud:  {"proud", Praise, Warm},
-	Brisk:  {"brisk", Brief, Gentle},
-	Lonely: {"lonely", Warm, Frank},
-	Wary:   {"wary", Frank, Praise},
+	Touchy: {"touchy", "wants patience", Gentle, Brief},
+	Proud:  {"proud", "wants respect", Praise, Warm},
+	Brisk:  {"brisk", "wants haste", Brief, Gentle},
+	Lonely: {"lonely", "wants warmth", Warm, Frank},
+	Wary:   {"wary", "wants honesty", Frank, Praise},
 }
 
-// String returns the word that backgrounds use.
+// String returns the name of the temper.
 func (t Temper) String() string { return temperTable[t].name }
 
 // Wants returns the tone that warms the temper.

@@ -12,7 +12,7 @@
 //
 // The learner speaks in moves: a tone and an act, such as
 //
-//	No hurry, what holds you back?
+//	With patience, what holds you back?
 //
 // The right tone depends on the partner's temper, which the learner is told.
 // The right act depends on what was said: ask before you offer, offer what fits

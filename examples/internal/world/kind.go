@@ -72,10 +72,10 @@ var kindTable = [kinds]kindInfo{
 	Favour: {
 		name: "favour", ask: "what holds you back?", push: "you owe me this.", close: "thank you, you help me.",
 		options: []option{
-			{"I worry about time.", "I bring it back today."},
-			{"I worry about cost.", "I pay you for it."},
-			{"I worry about mess.", "I clean it all after."},
-			{"I worry about trust.", "I leave my watch here."},
+			{"I worry about time.", "I will mind the time."},
+			{"I worry about cost.", "I will mind the cost."},
+			{"I worry about mess.", "I will mind the mess."},
+			{"I worry about noise.", "I will mind the noise."},
 		},
 	},
 	Meet: {
@@ -85,20 +85,20 @@ var kindTable = [kinds]kindInfo{
 	Comfort: {
 		name: "comfort", ask: "how does it feel?", push: "just get over it.", close: "thank you for telling me.",
 		options: []option{
-			{"I feel guilty.", "it was not your fault."},
-			{"I feel alone.", "I stay here with you."},
-			{"I feel scared.", "you can get through this."},
-			{"I feel angry.", "you have every right to."},
+			{"I feel guilt.", "I can understand the guilt."},
+			{"I feel shame.", "I can understand the shame."},
+			{"I feel fear.", "I can understand the fear."},
+			{"I feel anger.", "I can understand the anger."},
 		},
 	},
 	Apology: {
 		name: "apology", open: "I am sorry for it.", first: "First say sorry.",
 		ask: "what would mend it?", push: "it was not so bad.", close: "thank you for your trust.",
 		options: []option{
-			{"I want a promise.", "it will not happen again."},
-			{"I want the truth.", "I did it, no excuse."},
-			{"I want a repair.", "I will fix it today."},
-			{"I want some time.", "I will wait for you."},
+			{"I want a promise.", "I owe you a promise."},
+			{"I want a reason.", "I owe you a reason."},
+			{"I want a repair.", "I owe you a repair."},
+			{"I want a visit.", "I owe you a visit."},
 		},
 	},
 	Exchange: {

@@ -23,7 +23,7 @@ func constantJSON(text string, rounds *[]int) func(context.Context, []Prompt) ([
 
 func TestLockstepPlaysWhatPlayPlays(t *testing.T) {
 	cases := Cases(Scenarios()[:30], 2, 1)
-	const text = "No hurry, what could you pay?"
+	const text = "With patience, what could you pay?"
 	var rounds []int
 	got, err := Lockstep(context.Background(), cases, true, constantJSON(text, &rounds))
 	if err != nil {
@@ -54,7 +54,7 @@ func TestLockstepAsksWithThePromptsOfTheItems(t *testing.T) {
 				asked[p.Case] = map[int]string{}
 			}
 			asked[p.Case][p.Turn] = p.Text
-			replies[i] = say("In short, what holds you back?").JSON()
+			replies[i] = say("With haste, what holds you back?").JSON()
 		}
 		return replies, nil
 	})
@@ -98,7 +98,7 @@ func TestLockstepEndsAtTheFirstError(t *testing.T) {
 			return nil, broken
 		}
 		var rounds []int
-		return constantJSON("In short, what holds you back?", &rounds)(context.Background(), prompts)
+		return constantJSON("With haste, what holds you back?", &rounds)(context.Background(), prompts)
 	})
 	if !errors.Is(err, broken) || calls != 2 {
 		t.Errorf("error %v after %d calls, want %v after 2", err, calls, broken)

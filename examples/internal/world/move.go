@@ -18,13 +18,13 @@ const (
 )
 
 var toneWords = [tones]string{
-	Gentle: "No hurry, ",
-	Praise: "Wise friend, ",
-	Brief:  "In short, ",
-	Warm:   "Dear neighbour, ",
-	Frank:  "Quite openly, ",
-	Cold:   "Now listen, ",
-	Ramble: "Well, you know how it goes, ",
+	Gentle: "With patience, ",
+	Praise: "With respect, ",
+	Brief:  "With haste, ",
+	Warm:   "With warmth, ",
+	Frank:  "With honesty, ",
+	Cold:   "With force, ",
+	Ramble: "With all these many words in mind, ",
 }
 
 // Tones returns all tones.

@@ -30,8 +30,8 @@ func (c Case) ID() string { return fmt.Sprintf("%s-%d-%d", c.Scenario.Codename, 
 func (c Case) Scene() episode.Scene {
 	learner := participant(c.Learner, c.Scenario.Goal)
 	partner := participant(c.Partner, c.Scenario.PartnerGoal)
-	partner.Known = fmt.Sprintf("%s is %s.", c.Partner.Name, c.Partner.Temper)
-	partner.Background += " " + partner.Known
+	partner.Known = fmt.Sprintf("%s %s.", c.Partner.Name, temperTable[c.Partner.Temper].known)
+	partner.Background += fmt.Sprintf(" %s is %s and %s.", c.Partner.Name, c.Partner.Temper, temperTable[c.Partner.Temper].known)
 	scene := episode.Scene{
 		EnvironmentID: c.Scenario.Codename, Codename: c.Scenario.Codename, Scenario: c.setting(),
 		Participants: [2]episode.Participant{learner, partner},

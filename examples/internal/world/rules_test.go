@@ -119,24 +119,23 @@ func TestToldAtOnce(t *testing.T) {
 	}
 }
 
-// The partner's last price depends on its mood: best price in the best mood, one
-// step less for each step of mood.
+// A bargain is worth the share of what lies between the two limits, in the best
+// mood all of it; beyond its own limit the partner does not go.
 func TestBargain(t *testing.T) {
 	for _, k := range []Kind{Sell, Buy} {
 		c := caseOf(k, 0)
-		c.Fact = c.Scenario.Limit + 3*c.Scenario.sign() - 1
 		sign := c.Scenario.sign()
-		for mood := -1; mood <= bestMood; mood++ {
-			for step := -3; step <= 4; step++ {
+		c.Fact = c.Scenario.Limit + 4*sign - 1
+		for mood, factor := range map[int]float64{-1: -1, 0: 0.5, 1: 0.75, 2: 1} {
+			for step := -1; step <= 4; step++ {
 				s := newState(c)
 				s.mood = mood
-				got := s.worth(c.best() - sign*step)
 				want := -1.0 // refused
-				if mood >= 0 && step >= bestMood-mood {
-					want = max(0, float64(4-step)/4) // the learner's limit lies four steps from the partner's
+				if mood >= 0 && step >= 0 {
+					want = factor * float64(4-step) / 4
 				}
-				if got != want {
-					t.Errorf("%v, mood %d, %d below the best: worth %v, want %v", k, mood, step, got, want)
+				if got := s.worth(c.Fact - sign*step); got != want {
+					t.Errorf("%v, mood %d, %d below the limit: worth %v, want %v", k, mood, step, got, want)
 				}
 			}
 		}
@@ -190,7 +189,7 @@ func TestJudgeRules(t *testing.T) {
 
 func TestJudgeOfThePartner(t *testing.T) {
 	ask := Move{Tone: Gentle, Act: Ask}
-	bargain := caseOf(Sell, 4)
+	bargain := caseOf(Sell, 5)
 	for _, r := range []struct {
 		rule string
 		s    *state
@@ -199,7 +198,7 @@ func TestJudgeOfThePartner(t *testing.T) {
 		{"no agreement", hear(caseOf(Favour, 1), ask), 2},
 		{"met wholly", hear(caseOf(Favour, 1), ask, Move{Tone: Gentle, Act: Offer, Option: 1}), 10},
 		{"met coldly", hear(caseOf(Favour, 1), Move{Tone: Ramble, Act: Offer, Option: 1}), 4},
-		{"a price at the limit", hear(bargain, ask, Move{Tone: Gentle, Act: Offer, Option: bargain.best()}), 5},
+		{"a price at the limit", hear(bargain, ask, Move{Tone: Gentle, Act: Offer, Option: bargain.Fact}), 5},
 	} {
 		if got := r.s.judgePartner().goal; got != r.goal {
 			t.Errorf("%s: goal %v, want %v", r.rule, got, r.goal)
@@ -265,7 +264,7 @@ func TestWhatIsNoMove(t *testing.T) {
 		{episode.Action{Type: episode.Leave}, LearnerLeft},
 		{episode.Action{Type: episode.NonVerbal, Argument: "smiles"}, Confused},
 		{episode.Action{Type: episode.PhysicalAction, Argument: "waits"}, Confused},
-		{say("Dear neighbour, I like you."), Confused},
+		{say("With warmth, I like you."), Confused},
 		{say(Move{Tone: Gentle, Act: Ask}.Text(Sell)), Confused},
 		{say(Move{Tone: Gentle, Act: Ask}.Text(Comfort)), Revealed},
 	} {
@@ -310,10 +309,10 @@ func ExamplePlayCase() {
 	fmt.Println(goal)
 	// Output:
 	// An old lamp at the market.
-	// Dan said: "Hello. I could pay 5."
-	// Omar said: "Dear neighbour, I ask 6 for it."
+	// Dan said: "Hello. I could pay 6."
+	// Omar said: "With warmth, I ask 6 for it."
 	// Dan said: "Gladly. We agree."
-	// Omar said: "Dear neighbour, thank you, it is yours."
+	// Omar said: "With warmth, thank you, it is yours."
 	// Dan left the conversation
 	// 10
 }

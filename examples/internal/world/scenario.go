@@ -103,12 +103,12 @@ func drawCase(s Scenario, i int, seed uint64) Case {
 	return c
 }
 
-// drawFact draws what the partner hides. A price is the one that the partner
-// names when asked; see [Case.best].
+// drawFact draws what the partner hides. A price lies three to five steps on the
+// learner's side of what is worth nothing to the learner.
 func drawFact(s Scenario, r *rand.Rand) int {
 	switch {
 	case s.Kind.priced():
-		return s.Limit + s.sign()*(2+r.IntN(3)) - 1
+		return s.Limit + s.sign()*(3+r.IntN(3)) - 1
 	case s.Kind == Meet:
 		return s.Days[r.IntN(len(s.Days))]
 	}
@@ -121,15 +121,6 @@ func (s Scenario) sign() int {
 		return -1
 	}
 	return 1
-}
-
-// best returns the option that serves the learner most: the one that fits the
-// partner's, or a price one step better than the one the partner names.
-func (c Case) best() int {
-	if c.Scenario.Kind.priced() {
-		return c.Fact + c.Scenario.sign()
-	}
-	return c.Fact
 }
 
 // setting returns the scenario's text with the names filled in.

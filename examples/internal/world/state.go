@@ -160,27 +160,24 @@ func (s *state) offer(option int) Event {
 // or a negative number where the partner refuses. The better the mood, the
 // better the agreement: a partner in a bad mood agrees to nothing.
 func (s *state) worth(option int) float64 {
-	if s.mood < 0 {
+	share := s.share(option)
+	if s.mood < 0 || share < 0 {
 		return -1
 	}
-	if s.c.Scenario.Kind.priced() {
-		return s.priceWorth(option)
-	}
-	if option != s.c.Fact {
-		return -1
-	}
-	return [...]float64{0.5, 0.75, 1}[s.mood]
+	return [...]float64{0.5, 0.75, 1}[s.mood] * share
 }
 
-// priceWorth is the share of the gain that lies between the learner's limit and
-// the partner's. The partner goes to its limit in the best mood only, and stays
-// one step away from it for every step of mood that is missing.
-func (s *state) priceWorth(option int) float64 {
-	sign := s.c.Scenario.sign()
-	last := s.c.best() - sign*(bestMood-s.mood)
-	if sign*(option-last) > 0 {
+// share is how much of what could be gained lies in the option: all or nothing
+// of what the partner hides, or, of a price, the part between what is worth
+// nothing to the learner and the partner's limit. It is negative for what the
+// partner does not want.
+func (s *state) share(option int) float64 {
+	if !s.c.Scenario.Kind.priced() {
+		return b2f(option == s.c.Fact) - b2f(option != s.c.Fact)
+	}
+	sign, nothing := s.c.Scenario.sign(), s.c.Scenario.Limit-1
+	if sign*(option-s.c.Fact) > 0 {
 		return -1
 	}
-	nothing := s.c.Scenario.Limit - 1
-	return max(0, float64(option-nothing)/float64(s.c.best()-nothing))
+	return max(0, float64(option-nothing)/float64(s.c.Fact-nothing))
 }

@@ -81,8 +81,8 @@ func TestCasesAreDrawnFromTheSeed(t *testing.T) {
 		if c.Seat != c.Index%2 || c.Learner.Name == c.Partner.Name || c.Told && (c.Seat == 0 || c.Scenario.Kind.needsOpening()) {
 			t.Errorf("bad case %+v", c)
 		}
-		if best := c.best(); best < 0 || best >= len(kindTable[c.Scenario.Kind].options) {
-			t.Errorf("%s: best option %d", c.ID(), best)
+		if c.Fact < 0 || c.Fact >= len(kindTable[c.Scenario.Kind].options) {
+			t.Errorf("%s: the partner hides option %d", c.ID(), c.Fact)
 		}
 	}
 }
