@@ -29,6 +29,12 @@ func (m *Model) Define(fs *flag.FlagSet) {
 	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
 }
 
+// Check returns a UsageError for a type of weights that is not known.
+func (m *Model) Check() error {
+	_, err := parseKind(m.DType)
+	return err
+}
+
 // Open loads the model. close gives all memory back.
 func (m *Model) Open() (base *policy.Base, close func(), err error) {
 	kind, err := parseKind(m.DType)
@@ -99,6 +105,21 @@ func (a *Adapter) Define(fs *flag.FlagSet) {
 	fs.Float64Var(&a.Dropout, "dropout", a.Dropout, "dropout of the branches' input, 0 to below 1")
 	fs.StringVar(&a.Targets, "targets", a.Targets, "comma-separated `names` of the layers with a branch, or all")
 	fs.BoolVar(&a.RSLoRA, "rslora", a.RSLoRA, "scale the branches by alpha/sqrt(rank)")
+}
+
+// Check returns a UsageError for the first flag that is out of range.
+func (a *Adapter) Check() error {
+	switch {
+	case a.Rank < 1:
+		return Usagef("-rank is %d, want at least 1", a.Rank)
+	case !(a.Alpha > 0):
+		return Usagef("-alpha is %v, want more than 0", a.Alpha)
+	case !(a.Dropout >= 0 && a.Dropout < 1):
+		return Usagef("-dropout is %v, want 0 to less than 1", a.Dropout)
+	case len(Split(a.Targets)) == 0:
+		return Usagef("-targets names no layer")
+	}
+	return nil
 }
 
 // Config returns the adapter's configuration.
