@@ -13,8 +13,9 @@ import (
 // so that each block of keys is read once for all of them, and once for all branches
 // of the tree that see it.
 //
-// The blocks are counted from each node's own first key. What a row adds up, and in
-// which order, follows from its path alone.
+// A block is an interval of depths: keysPerBlock consecutive keys of a path, from
+// whatever nodes they come. What a row adds up, and in which order, follows from the
+// keys on its path alone, however the path is cut into nodes.
 
 // keysPerBlock is the number of keys in a block.
 const keysPerBlock = 128
@@ -30,7 +31,7 @@ type attendScratch struct {
 	dk, dv    []float32 // [keysPerBlock, HeadDim]
 	top       []float32 // of each packed row: the maximum so far, or lse
 	sum       []float64 // the sum so far, or D
-	seen      []int     // of each row: the keys of the block that it sees
+	seen      []int     // of each row: the keys of the block, or of the interval, that it sees
 }
 
 // grow makes room for a number of packed rows.
@@ -105,8 +106,8 @@ func attendForward(e *cpuEngine, worker, lo, hi int) {
 		p := e.piece(worker, i)
 		p.packQueries()
 		p.start()
-		for n := range p.args.tree {
-			p.node(n)
+		for depth := 0; depth < p.deepest(); depth += keysPerBlock {
+			p.interval(depth)
 		}
 		p.finish()
 	}
@@ -161,15 +162,59 @@ func (p *attendPiece) rowsOf(node int) (lo, hi int) {
 	return max(p.r0, int(l.first[node])), min(p.r1, int(l.end[node]))
 }
 
-// node takes the keys of a node into the rows of its subtree.
-func (p *attendPiece) node(i int) {
-	lo, hi := p.rowsOf(i)
-	if lo >= hi {
-		return
+// deepest returns the length of the longest path that ends in the piece.
+func (p *attendPiece) deepest() int {
+	most := 0
+	for i, n := range p.args.tree {
+		if lo, hi := p.rowsOf(i); lo < hi {
+			most = max(most, int(p.e.layout.depth[i]+n.Len))
+		}
 	}
-	for k0 := 0; k0 < int(p.args.tree[i].Len); k0 += keysPerBlock {
-		p.block(keyBlock{i, k0, min(k0+keysPerBlock, int(p.args.tree[i].Len))}, lo, hi)
+	return most
+}
+
+// overlap returns the keys of a node whose depth is in the interval that begins at a
+// depth, with the rows that see them.
+func (p *attendPiece) overlap(node, depth int) (b keyBlock, lo, hi int) {
+	lo, hi = p.rowsOf(node)
+	from := depth - int(p.e.layout.depth[node])
+	b = keyBlock{node, max(0, from), min(int(p.args.tree[node].Len), from+keysPerBlock)}
+	if b.k0 >= b.k1 {
+		return b, 0, 0
 	}
+	return b, lo, hi
+}
+
+// interval takes the keys from a depth on, keysPerBlock of each path, into the rows.
+func (p *attendPiece) interval(depth int) {
+	for n := range p.args.tree {
+		if b, lo, hi := p.overlap(n, depth); lo < hi {
+			p.score(b, lo, hi, depth)
+		}
+	}
+	for r := p.r0; r < p.r1; r++ {
+		seen := p.seenFrom(r, depth)
+		for g := range p.group {
+			p.soften((r-p.r0)*p.group+g, seen)
+		}
+	}
+	for n := range p.args.tree {
+		if b, lo, hi := p.overlap(n, depth); lo < hi {
+			p.gather(b, lo, hi, depth)
+		}
+	}
+}
+
+// seenFrom returns the number of keys that row r sees in the interval that begins at
+// a depth.
+func (p *attendPiece) seenFrom(r, depth int) int {
+	i := p.e.layout.owner[r]
+	if i < 0 {
+		return 0
+	}
+	n := p.args.tree[i]
+	own := int(p.e.layout.depth[i]+n.Len-n.Rows) + r - int(n.Q)
+	return max(0, min(keysPerBlock, own+1-depth))
 }
 
 // countSeen sets the number of the block's keys that each row sees, and returns the
@@ -200,38 +245,47 @@ func (p *attendPiece) packed(data []float32, lo, hi, cols, stride int) gemm.Dens
 	return gemm.Dense{Data: data[from*stride:][:n*stride], Rows: n, Cols: cols, Stride: stride}
 }
 
-// block takes one block of keys into rows [lo, hi).
-func (p *attendPiece) block(b keyBlock, lo, hi int) {
+// columns returns the part of the piece's scores that belongs to n keys of a block.
+func (p *attendPiece) columns(b keyBlock, lo, hi, depth, n int) gemm.Dense {
+	at := int(p.e.layout.depth[b.node]) + b.k0 - depth
+	m := p.packed(p.w.attend.p, lo, hi, n, keysPerBlock)
+	m.Data = m.Data[at:]
+	return m
+}
+
+// score computes the scores of one block of keys for rows [lo, hi).
+func (p *attendPiece) score(b keyBlock, lo, hi, depth int) {
+	if most, _ := p.countSeen(b, lo, hi); most > 0 {
+		gemm.Gemm(false, true, 1, p.packed(p.w.attend.q, lo, hi, p.dim, p.dim), p.keys(p.args.v[3], b, most), 0,
+			p.columns(b, lo, hi, depth, most), p.w.gemm)
+	}
+}
+
+// gather adds the block's values, weighted, to rows [lo, hi).
+func (p *attendPiece) gather(b keyBlock, lo, hi, depth int) {
 	most, least := p.countSeen(b, lo, hi)
 	if most == 0 {
 		return
 	}
 	a := &p.w.attend
-	scores := p.packed(a.p, lo, hi, most, keysPerBlock)
-	gemm.Gemm(false, true, 1, p.packed(a.q, lo, hi, p.dim, p.dim), p.keys(p.args.v[3], b, most), 0, scores, p.w.gemm)
-	for r := lo; r < hi; r++ {
-		for g := range p.group {
-			p.soften((r-p.r0)*p.group+g, a.seen[r-p.r0], most)
-		}
-	}
 	values := p.keys(p.args.v[4], b, most)
 	if least == most || finite(values) {
-		gemm.Gemm(false, false, 1, scores, values, 1, p.packed(a.o, lo, hi, p.dim, p.dim), p.w.gemm)
+		gemm.Gemm(false, false, 1, p.columns(b, lo, hi, depth, most), values, 1, p.packed(a.o, lo, hi, p.dim, p.dim), p.w.gemm)
 		return
 	}
 	// A zero probability times an infinite value is not zero: row by row.
 	for r := lo; r < hi; r++ {
 		n := a.seen[r-p.r0]
-		gemm.Gemm(false, false, 1, p.packed(a.p, r, r+1, n, keysPerBlock), p.keys(p.args.v[4], b, n), 1,
+		gemm.Gemm(false, false, 1, p.columns(b, r, r+1, depth, n), p.keys(p.args.v[4], b, n), 1,
 			p.packed(a.o, r, r+1, p.dim, p.dim), p.w.gemm)
 	}
 }
 
 // soften turns the scores of packed row i into probabilities relative to the running
 // maximum, and rescales what the row has summed so far. Keys from seen on get 0.
-func (p *attendPiece) soften(i, seen, most int) {
+func (p *attendPiece) soften(i, seen int) {
 	a := &p.w.attend
-	s := a.p[i*keysPerBlock:][:most]
+	s := a.p[i*keysPerBlock:][:keysPerBlock]
 	clear(s[seen:])
 	s = s[:seen]
 	if seen == 0 {

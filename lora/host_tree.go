@@ -7,6 +7,7 @@ type treeLayout struct {
 	first []int32 // first query row of each node's subtree
 	end   []int32 // row after the last of each node's subtree
 	rows  []int32 // number of rows of each node's subtree
+	depth []int32 // keys before each node's own on its path
 }
 
 // set lays the tree out over a number of query rows. It panics where two nodes
@@ -14,11 +15,15 @@ type treeLayout struct {
 func (l *treeLayout) set(t Tree, rows int) {
 	l.owner = grow(l.owner, rows)
 	l.first, l.end, l.rows = grow(l.first, len(t)), grow(l.end, len(t)), grow(l.rows, len(t))
+	l.depth = grow(l.depth, len(t))
 	for i := range l.owner {
 		l.owner[i] = -1
 	}
 	for i, n := range t {
-		l.first[i], l.end[i], l.rows[i] = n.Q, n.Q+n.Rows, n.Rows
+		l.first[i], l.end[i], l.rows[i], l.depth[i] = n.Q, n.Q+n.Rows, n.Rows, 0
+		if n.Parent >= 0 {
+			l.depth[i] = l.depth[n.Parent] + t[n.Parent].Len
+		}
 		for r := n.Q; r < n.Q+n.Rows; r++ {
 			require(l.owner[r] < 0, "lora: Attention: two nodes claim one query row")
 			l.owner[r] = int32(i)
