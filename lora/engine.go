@@ -182,7 +182,8 @@ type Transformer interface {
 	// not written.
 	Attention(o, lse, q, k, v View, t Tree, s HeadShape)
 	// AttentionBack sets dq, dk and dv for a tree in which every node's rows are
-	// all queries (Rows == Len). Rows that no node claims are not written.
+	// all queries (Rows == Len) and no two share a key row. Rows that no node
+	// claims are not written.
 	AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, s HeadShape)
 }
 

@@ -184,7 +184,26 @@ func testRowsAlone(s *suite) {
 		}
 		s.sameNumbers("LogProbs alone", []float64{one.LogProb[0], one.LSE[0], one.Entropy[0]}, []float64{whole.LogProb[r], whole.LSE[r], whole.Entropy[r]})
 	}
+	s.headAlone()
 	s.branchesAlone()
+}
+
+// headAlone checks one row of the head alone and in a batch so large that the
+// vocabulary is cut differently.
+func (s *suite) headAlone() {
+	const rows, vocab = 300, 5000
+	c := s.headCase(rows, 3, vocab, 1, true, lora.F32)
+	whole := &lora.HeadOutput{LSE: nans(rows), Entropy: nans(rows)}
+	one := &lora.HeadOutput{LSE: nans(1), Entropy: nans(1)}
+	if err := s.got.LogProbs(whole, c.h.got, c.got, nil, 1); err != nil {
+		s.Fatal(err)
+	}
+	for _, r := range []int{0, rows - 1} {
+		if err := s.got.LogProbs(one, c.h.got.RowRange(r, r+1), c.got, nil, 1); err != nil {
+			s.Fatal(err)
+		}
+		s.sameNumbers("a row of a large head alone", []float64{one.LSE[0], one.Entropy[0]}, []float64{whole.LSE[r], whole.Entropy[r]})
+	}
 }
 
 // branchesAlone checks that a branch of a tree has the same bits with and without
