@@ -116,6 +116,9 @@ var ErrLineTooLong = errors.New("line is too long")
 // MaxLine is the length in bytes above which a line of a file is not read.
 const MaxLine = 64 << 20
 
+// lineLimit is MaxLine, but in tests.
+var lineLimit = MaxLine
+
 // ReadJSONL reads episodes, one a line, in any generation of the format. It
 // holds one line at a time. Empty lines are skipped. A bad line yields a nil
 // episode and a [*LineError]; the loop may go on, and then reads the next line.
@@ -186,7 +189,7 @@ func readJSONL[T any](name string, r io.Reader) iter.Seq2[*T, error] {
 
 func decodeLine[T any](line []byte, err error) (*T, error) {
 	if errors.Is(err, ErrLineTooLong) {
-		return nil, fmt.Errorf("%w: more than %d bytes", err, MaxLine)
+		return nil, fmt.Errorf("%w: more than %d bytes", err, lineLimit)
 	}
 	v := new(T)
 	if err := json.Unmarshal(line, v); err != nil {
@@ -202,7 +205,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	tooLong := false
 	for {
 		part, err := r.ReadSlice('\n')
-		if tooLong = tooLong || len(line)+len(part) > MaxLine; tooLong {
+		if tooLong = tooLong || len(line)+len(part) > lineLimit; tooLong {
 			line = nil
 		} else {
 			line = append(line, part...)

@@ -1,0 +1,10 @@
+package episode
+
+import "testing"
+
+// LimitLines sets the length above which lines are refused, for one test.
+func LimitLines(t *testing.T, n int) {
+	old := lineLimit
+	lineLimit = n
+	t.Cleanup(func() { lineLimit = old })
+}
