@@ -28,6 +28,22 @@ var scripted = episode.LLMFunc(func(context.Context, episode.Request) (episode.R
 	return episode.Reply{Text: `{"scores": {"0": 0, "2": 1, "4": 3, "6": 0}}`}, nil
 })
 
+// Credit for every utterance of a file of episodes, by a model behind an
+// OpenAI-compatible endpoint.
+func Example() {
+	llm := episode.NewRemote("https://api.openai.com/v1", os.Getenv("OPENAI_API_KEY"), "gpt-4o")
+	var methods []attribution.Attributor
+	for _, d := range []episode.Dimension{episode.Goal, episode.Relationship, episode.Knowledge} {
+		methods = append(methods, attribution.Direct{LLM: llm, Dimension: d, Scale: 3})
+	}
+	sum, err := attribution.Annotate(context.Background(), episode.ReadFile("episodes.jsonl"), methods,
+		attribution.AnnotateOptions{Path: "annotated.jsonl"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%d attributions, %d tokens\n", sum.Done, sum.Usage.PromptTokens+sum.Usage.CompletionTokens)
+}
+
 func ExampleDirect() {
 	ep := first()
 	at := attribution.Direct{LLM: scripted, Dimension: episode.Goal, Scale: 3}

@@ -13,8 +13,13 @@ import (
 	"github.com/kaptinlin/jsonrepair"
 )
 
-// maxReply bounds the replies that are looked at, in bytes.
-const maxReply = 1 << 20
+// maxReply bounds the replies that are looked at, and maxRepair how much of one
+// is repaired, both in bytes. The repair of hopeless text takes time in the cube
+// of its length, and a broken reply of scores is short.
+const (
+	maxReply  = 1 << 20
+	maxRepair = 2 << 10
+)
 
 // bound is the score that a reply must hold for one utterance: an integer from
 // Masked to max.
@@ -36,8 +41,9 @@ func parseScores(reply string, want []bound) ([]float64, error) {
 	if len(reply) > maxReply {
 		return nil, fmt.Errorf("reply of %d bytes, at most %d are read", len(reply), maxReply)
 	}
+	repairs := maxRepair
 	for _, span := range slices.Backward(jsonSpans(reply)) {
-		value, ok := decodeLoose(span)
+		value, ok := decodeLoose(span, &repairs)
 		if !ok {
 			continue
 		}
@@ -190,10 +196,15 @@ func parseIndex(key string) (int, bool) {
 	return int(n), err == nil
 }
 
-// decodeLoose reads a JSON value after repairing its syntax where need be. Its
-// objects are of type object, its numbers json.Number.
-func decodeLoose(text string) (any, bool) {
+// decodeLoose reads a JSON value after repairing its syntax where need be and
+// where repairs bytes still allow it. Its objects are of type object, its numbers
+// json.Number.
+func decodeLoose(text string, repairs *int) (any, bool) {
 	if !json.Valid([]byte(text)) {
+		if len(text) > *repairs {
+			return nil, false
+		}
+		*repairs -= len(text)
 		repaired, err := jsonrepair.Repair(text)
 		if err != nil || !json.Valid([]byte(repaired)) {
 			return nil, false

@@ -81,6 +81,17 @@ func TestEveryPrefixOfAReplyIsRefused(t *testing.T) {
 	}
 }
 
+// Repair has cubic cost on such text; without a bound this test would take
+// hours.
+func TestDegenerateRepliesAreRefusedAtOnce(t *testing.T) {
+	for _, piece := range []string{`"a `, "\"x\n", `'`, `{`, `[1,`, `{'a'}`, `"1": 3, `, "`"} {
+		reply := `{"1": ` + strings.Repeat(piece, 20_000) + "}"
+		if got, err := parseScores(reply, asked); err == nil {
+			t.Errorf("%.20q is read as %v", reply, got)
+		}
+	}
+}
+
 func FuzzParseScores(f *testing.F) {
 	for _, reply := range []string{
 		`{"scores": {"1": 3, "3": 0, "5": 10}}`, `[{"index": 1, "score": 3}]`, `{'1': 3, 3: 0,}`, "```json\n{\"1\": \"3\"}\n```",
