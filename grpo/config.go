@@ -65,7 +65,7 @@ type Config struct {
 
 	LearningRate float64
 	Warmup       int              // steps over which the rate rises from 0
-	Schedule     lora.Schedule    // nil: linear decay to 0 behind the warm-up
+	Schedule     string           // of the rate behind the warm-up: "linear" to 0, "cosine" to 0, "constant"
 	AdamW        lora.AdamWConfig // betas, eps, decay and the bound on the gradient's norm
 	Dropout      float64          // of the adapter's branches in the update; never in sampling
 
@@ -113,7 +113,7 @@ func Default() Config {
 		Scale: ScaleGroup, Aggregation: SumThenNormalise, AdvantageEps: 1e-4,
 		Group: 16, MicroBatch: 4, Accumulation: 8, Passes: 1, Budget: 8192,
 		MaxPrompt: 4096, MaxCompletion: 256, Temperature: 0.9, TopK: 50, TopP: 1,
-		LearningRate: 5e-6, AdamW: lora.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Clip: 1},
+		LearningRate: 5e-6, Schedule: "linear", AdamW: lora.AdamWConfig{Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, Clip: 1},
 		Epochs: 3, Seed: 42, Shuffle: true,
 		SaveEvery: 50, KeepLast: 2, EvalEvery: 50, EvalSamples: 1,
 	}
@@ -125,8 +125,9 @@ func (c *Config) rows() int { return c.MicroBatch * c.Accumulation }
 // prompts returns the number of prompts of a step.
 func (c *Config) prompts() int { return c.rows() / c.Group }
 
-// validate names every field with a value that makes no sense.
-func (c *Config) validate() error {
+// Validate returns one error that names every field with a value that makes no
+// sense, or nil.
+func (c Config) Validate() error {
 	v := &checks{}
 	v.positive("Group", c.Group)
 	v.positive("MicroBatch", c.MicroBatch)
@@ -137,7 +138,7 @@ func (c *Config) validate() error {
 	if c.Group > 0 {
 		v.that(c.rows()%c.Group == 0, "MicroBatch·Accumulation", c.rows(), fmt.Sprintf("a multiple of Group, %d", c.Group))
 	}
-	v.that(c.Group != 1 || c.Scale == ScaleNone, "Group", c.Group, "at least 2: a single completion has no advantage")
+	v.that(c.Group != 1, "Group", c.Group, "at least 2: a single completion has no advantage")
 	v.that(c.Loss.Surrogate != nil && c.Loss.Normaliser != nil, "Loss", c.Loss.Name, "a variant with Surrogate and Normaliser")
 	v.that(levels[c.Level].ratios != nil, "Level", c.Level, "token or sequence")
 	v.that(divisors[c.Scale] != nil, "Scale", c.Scale, "group, batch or none")
@@ -148,6 +149,7 @@ func (c *Config) validate() error {
 	v.that(c.Clip.Low >= 0 && c.Clip.High >= 0, "Clip", c.Clip, "0 or more")
 	v.that(c.Temperature > 0, "Temperature", c.Temperature, "more than 0")
 	v.that(c.LearningRate >= 0, "LearningRate", c.LearningRate, "0 or more")
+	v.that(schedules[c.Schedule] != nil, "Schedule", c.Schedule, "linear, cosine or constant")
 	v.that(c.Dropout >= 0 && c.Dropout < 1, "Dropout", c.Dropout, "0 to below 1")
 	v.that(c.MaxSteps > 0 || c.Epochs > 0, "Epochs", c.Epochs, "more than 0, unless MaxSteps is")
 	v.notNegative("Warmup", c.Warmup)
@@ -158,6 +160,10 @@ func (c *Config) validate() error {
 	v.notNegative("EvalEvery", c.EvalEvery)
 	v.that(len(c.EvalItems) == 0 || c.EvalEvery == 0 || c.EvalSamples > 0, "EvalSamples", c.EvalSamples, "at least 1")
 	return oneline.Join(v.errs...)
+}
+
+var schedules = map[string]func(warmup int) lora.Schedule{
+	"linear": lora.LinearDecay, "cosine": lora.CosineDecay, "constant": lora.ConstantRate,
 }
 
 // checks collects what is wrong with a configuration.
@@ -200,6 +206,7 @@ type settings struct {
 	RepetitionPenalty float64          `json:"repetition_penalty"`
 	LearningRate      float64          `json:"learning_rate"`
 	Warmup            int              `json:"warmup"`
+	Schedule          string           `json:"schedule"`
 	AdamW             lora.AdamWConfig `json:"adamw"`
 	Dropout           float64          `json:"dropout"`
 	Seed              uint64           `json:"seed"`
@@ -207,18 +214,19 @@ type settings struct {
 	Scorers           []string         `json:"scorers"`
 	Weights           []float64        `json:"weights"`
 	Items             int              `json:"items"`
+	ItemsSHA256       string           `json:"items_sha256"`
 	Steps             int              `json:"steps"`
 }
 
-// settings returns the run's settings as a checkpoint holds them.
-func (t *GRPOTrainer) settings(items, steps int) settings {
+// settings returns the run's effective settings.
+func (t *GRPOTrainer) settings() settings {
 	c := &t.cfg
 	return settings{
 		Loss: c.Loss.Name, Clip: c.Clip, Level: c.Level, Beta: c.Beta, RatioKL: c.RatioKL, Reference: c.Reference,
 		Scale: c.Scale, Aggregation: c.Aggregation, AdvantageEps: c.AdvantageEps, MaskTruncated: c.MaskTruncated,
 		Group: c.Group, MicroBatch: c.MicroBatch, Accumulation: c.Accumulation, ShuffleRows: c.ShuffleRows, Passes: c.Passes,
 		MaxPrompt: c.MaxPrompt, MaxCompletion: c.MaxCompletion, Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP,
-		MinP: c.MinP, RepetitionPenalty: c.RepetitionPenalty, LearningRate: c.LearningRate, Warmup: c.Warmup, AdamW: c.AdamW,
-		Dropout: c.Dropout, Seed: c.Seed, Shuffle: c.Shuffle, Scorers: t.names, Weights: t.weights, Items: items, Steps: steps,
+		MinP: c.MinP, RepetitionPenalty: c.RepetitionPenalty, LearningRate: c.LearningRate, Warmup: c.Warmup, Schedule: c.Schedule, AdamW: c.AdamW,
+		Dropout: c.Dropout, Seed: c.Seed, Shuffle: c.Shuffle, Scorers: t.names, Weights: t.weights, Items: len(t.data.items), ItemsSHA256: fingerprint(t.data.items), Steps: t.total,
 	}
 }

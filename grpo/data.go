@@ -1,6 +1,8 @@
 package grpo
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"math"
@@ -32,6 +34,15 @@ func collect(items iter.Seq2[episode.Item, error]) ([]episode.Item, error) {
 		return nil, fmt.Errorf("grpo: no items to train on")
 	}
 	return all, nil
+}
+
+// fingerprint tells sets of items apart by their prompts.
+func fingerprint(items []episode.Item) string {
+	h := sha256.New()
+	for _, it := range items {
+		fmt.Fprintf(h, "%q %q %d %q\n", it.EpisodeID, it.Agent, it.Turn, it.Input)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // at returns the index of the n-th item of the run, counted from 0.
@@ -90,4 +101,53 @@ func (c *Config) totalSteps(items int) int {
 		return c.MaxSteps
 	}
 	return steps
+}
+
+// Split holds out a share of the episodes, at least one where the share is more
+// than 0 and there are two. Items without an episode count as one each. Both parts
+// keep the order of the items; the choice depends on the seed only.
+func Split(items []episode.Item, share float64, seed uint64) (train, held []episode.Item) {
+	names := map[string]int{}
+	groups := make([]int, len(items))
+	for i, it := range items {
+		g, known := names[it.EpisodeID]
+		if !known || it.EpisodeID == "" {
+			g = i
+			names[it.EpisodeID] = g
+		}
+		groups[i] = g
+	}
+	var distinct []int
+	for i, g := range groups {
+		if g == i {
+			distinct = append(distinct, g)
+		}
+	}
+	n := min(int(math.Round(share*float64(len(distinct)))), len(distinct)-1)
+	if share > 0 && len(distinct) > 1 {
+		n = max(n, 1)
+	}
+	out := map[int]bool{}
+	for _, k := range shuffler(seed, 0).Perm(len(distinct))[:max(0, n)] {
+		out[distinct[k]] = true
+	}
+	for i, it := range items {
+		if out[groups[i]] {
+			held = append(held, it)
+		} else {
+			train = append(train, it)
+		}
+	}
+	return train, held
+}
+
+// Items serves a slice in the form that [GRPOTrainer.Train] takes.
+func Items(items []episode.Item) iter.Seq2[episode.Item, error] {
+	return func(yield func(episode.Item, error) bool) {
+		for _, it := range items {
+			if !yield(it, nil) {
+				return
+			}
+		}
+	}
 }

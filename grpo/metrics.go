@@ -3,14 +3,15 @@ package grpo
 import (
 	"math"
 	"slices"
-	"strings"
+
+	"github.com/socialrl/socialrl/reward"
 )
 
 // Metrics are the numbers of one optimiser step under TRL's names. Beside those:
 //
 //	rewards/NAME/failed          completions that the scorer gave no reward (NaN)
 //	reward_group_std             mean of the groups' deviations (TRL 0.16.1's reward_std)
-//	completions/mean_words       words a completion, as words are told apart by space
+//	completions/mean_words       words a completion, of its action where it holds one; see reward.Words
 //	completions/mean_tokens      tokens a completion, the end token left out
 //	prompts/mean_length          tokens a prompt
 //	prompts/cut                  prompts of which only the last tokens were kept
@@ -124,7 +125,7 @@ func (m Metrics) addLengths(lengths []int, truncated []bool, texts []string) {
 			ended = append(ended, float64(n))
 			tokens = append(tokens, float64(n-1))
 		}
-		words = append(words, float64(len(strings.Fields(texts[i]))))
+		words = append(words, float64(reward.Words(reward.Sample{Text: texts[i]})))
 	}
 	if len(all) == 0 {
 		return

@@ -63,7 +63,7 @@ func (t *GRPOTrainer) pass(ctx context.Context, b *batch, step int) (Metrics, er
 		}
 		loss += part
 	}
-	rate := t.cfg.LearningRate * t.cfg.Schedule(step, t.total)
+	rate := t.cfg.LearningRate * schedules[t.cfg.Schedule](t.cfg.Warmup)(step, t.total)
 	if t.inspect != nil {
 		t.inspect(b, l)
 	}

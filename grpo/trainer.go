@@ -66,7 +66,7 @@ func NewGRPOTrainer(p *policy.Policy, scorers []reward.Weighted, cfg Config) (*G
 	if len(scorers) == 0 {
 		return nil, errors.New("grpo: no scorer")
 	}
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	names, err := reward.Names(scorers)
@@ -81,9 +81,6 @@ func NewGRPOTrainer(p *policy.Policy, scorers []reward.Weighted, cfg Config) (*G
 		if t.cfg.Encode, err = chatEncoder(p.Base().Tokenizer()); err != nil {
 			return nil, err
 		}
-	}
-	if t.cfg.Schedule == nil {
-		t.cfg.Schedule = lora.LinearDecay(cfg.Warmup)
 	}
 	p.SetDropout(cfg.Dropout)
 	t.opt = lora.NewAdamW(p.Adapter(), cfg.AdamW)
@@ -160,8 +157,7 @@ func (t *GRPOTrainer) open() error {
 	if t.cfg.Dir == "" {
 		return nil
 	}
-	config := t.settings(len(t.data.items), t.total)
-	run, resumed, err := policy.OpenRun(t.cfg.Dir, config, []string{metricsLog, completionsLog}, t.cfg.KeepLast, t.policy.Adapter(), t.opt, &t.state)
+	run, resumed, err := policy.OpenRun(t.cfg.Dir, t.settings(), []string{metricsLog, completionsLog}, t.cfg.KeepLast, t.policy.Adapter(), t.opt, &t.state)
 	if err != nil {
 		return err
 	}

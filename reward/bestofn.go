@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/policy"
 )
 
 // Sampler draws replies to a prompt, for example from a policy.
@@ -68,4 +69,40 @@ func (b *BestOfN) Draw(ctx context.Context, prompt episode.Item) (Best, error) {
 		return Best{}, ErrNoScore
 	}
 	return Best{samples[best], best, samples, rewards}, nil
+}
+
+// PolicySampler draws replies from a policy: the item's input as one user message in
+// the chat template of the base's tokenizer. One goroutine at a time may use it.
+type PolicySampler struct {
+	Policy *policy.Policy
+	// Options are those of the draw; N and Tokenizer are filled in. The k-th draw,
+	// counted from 0, has the seed Options.Seed + k.
+	Options policy.SamplingOptions
+
+	draws uint64
+}
+
+// Sample implements [Sampler].
+func (s *PolicySampler) Sample(ctx context.Context, prompt episode.Item, n int) ([]Sample, error) {
+	tok := s.Policy.Base().Tokenizer()
+	enc, err := policy.NewEncoder(tok, 0, false)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := enc.Prompt(prompt.Input)
+	if err != nil {
+		return nil, err
+	}
+	o := s.Options
+	o.N, o.Tokenizer, o.Seed = n, tok, o.Seed+s.draws
+	s.draws++
+	groups, err := s.Policy.Generate(ctx, [][]int{ids}, o)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Sample, n)
+	for i, c := range groups[0] {
+		out[i] = Sample{Item: prompt, PromptIDs: ids, CompletionIDs: c.Tokens, Text: c.Text, Truncated: c.Truncated}
+	}
+	return out, nil
 }

@@ -48,7 +48,7 @@ func Join(items []episode.Item, attributions []*attribution.Attribution) ([]Part
 			r, ok := j.rewards[at]
 			switch {
 			case ok:
-				parts[d].Records = append(parts[d].Records, newRecord(it, r))
+				parts[d].Records = append(parts[d].Records, NewRecord(it, r))
 				used[at] = true
 			case !j.skipped[at]:
 				counts.Unattributed++

@@ -34,50 +34,41 @@ func (r Record) Item() episode.Item {
 	return it
 }
 
-// newRecord returns the record of an item with a value.
-func newRecord(it episode.Item, value float64) Record {
-	turn := it.Turn
-	return Record{Input: it.Input, Output: it.Output, Value: value, EpisodeID: it.EpisodeID, Agent: it.Agent, Turn: &turn}
+// NewRecord returns the record of an item with a value. The turn is known where the
+// episode is.
+func NewRecord(it episode.Item, value float64) Record {
+	r := Record{Input: it.Input, Output: it.Output, Value: value, EpisodeID: it.EpisodeID, Agent: it.Agent}
+	if it.EpisodeID != "" {
+		r.Turn = &it.Turn
+	}
+	return r
 }
 
 // ReadRecords reads a file of records: a JSON array of objects, or one object a
 // line. Fields that Record does not have are ignored. An object without input,
 // output or value, or with a value that is not a number, is an error that names the
 // file and the line.
-func ReadRecords(path string) ([]Record, error) { return readFile(path, DecodeRecords) }
-
-// DecodeRecords reads records as [ReadRecords] does. Its errors name the line on
-// which the record begins.
-func DecodeRecords(r io.Reader) ([]Record, error) { return decode(r, fields.record) }
-
-// ReadItems reads a file of training items: a JSON array of objects with input and
-// output, or one object a line, with ids where they are known. Values are ignored.
-// Its errors are those of [ReadRecords].
-func ReadItems(path string) ([]episode.Item, error) { return readFile(path, DecodeItems) }
-
-// DecodeItems reads items as [ReadItems] does.
-func DecodeItems(r io.Reader) ([]episode.Item, error) { return decode(r, fields.item) }
-
-func readFile[T any](path string, read func(io.Reader) ([]T, error)) ([]T, error) {
+func ReadRecords(path string) ([]Record, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	out, err := read(f)
+	recs, err := DecodeRecords(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return out, nil
+	return recs, nil
 }
 
-// decode reads objects and makes something of each.
-func decode[T any](r io.Reader, one func(fields) (T, error)) ([]T, error) {
+// DecodeRecords reads records as [ReadRecords] does. Its errors name the line on
+// which the record begins.
+func DecodeRecords(r io.Reader) ([]Record, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	out := []T{}
+	recs := []Record{}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	next := func() int { return skip(text, int(dec.InputOffset())) }
 	at, err := next(), error(nil)
@@ -88,23 +79,19 @@ func decode[T any](r io.Reader, one func(fields) (T, error)) ([]T, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	for err == nil && dec.More() {
-		var f fields
-		var v T
+		var rec Record
 		at = next()
-		if err = dec.Decode(&f); err == nil {
-			v, err = one(f)
-		}
-		if err == nil {
-			out = append(out, v)
+		if rec, err = decodeRecord(dec); err == nil {
+			recs = append(recs, rec)
 		}
 	}
 	if err == nil && array {
 		at, err = next(), closeArray(dec)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("line %d: record %d: %w", 1+bytes.Count(text[:at], []byte("\n")), len(out), unexpectedEOF(err))
+		return nil, fmt.Errorf("line %d: record %d: %w", 1+bytes.Count(text[:at], []byte("\n")), len(recs), unexpectedEOF(err))
 	}
-	return out, nil
+	return recs, nil
 }
 
 // skip returns the index of the first byte from at on that is neither space nor a
@@ -134,35 +121,26 @@ func unexpectedEOF(err error) error {
 	return err
 }
 
-// fields are the fields of a record or an item; nil ones are absent.
-type fields struct {
-	Input, Output *string
-	Value         *float64
-	EpisodeID     string `json:"episode_id"`
-	Agent         string
-	Turn          *int
-}
-
-func (f fields) item() (episode.Item, error) {
-	switch {
-	case f.Input == nil:
-		return episode.Item{}, errors.New(`no "input"`)
-	case f.Output == nil:
-		return episode.Item{}, errors.New(`no "output"`)
+func decodeRecord(dec *json.Decoder) (Record, error) {
+	var fields struct {
+		Input, Output *string
+		Value         *float64
+		EpisodeID     string `json:"episode_id"`
+		Agent         string
+		Turn          *int
 	}
-	r := Record{Input: *f.Input, Output: *f.Output, EpisodeID: f.EpisodeID, Agent: f.Agent, Turn: f.Turn}
-	return r.Item(), nil
-}
-
-func (f fields) record() (Record, error) {
-	it, err := f.item()
-	if err == nil && f.Value == nil {
-		err = errors.New(`no "value"`)
-	}
-	if err != nil {
+	if err := dec.Decode(&fields); err != nil {
 		return Record{}, err
 	}
-	return Record{it.Input, it.Output, *f.Value, it.EpisodeID, it.Agent, f.Turn}, nil
+	switch {
+	case fields.Input == nil:
+		return Record{}, errors.New(`no "input"`)
+	case fields.Output == nil:
+		return Record{}, errors.New(`no "output"`)
+	case fields.Value == nil:
+		return Record{}, errors.New(`no "value"`)
+	}
+	return Record{*fields.Input, *fields.Output, *fields.Value, fields.EpisodeID, fields.Agent, fields.Turn}, nil
 }
 
 // WriteRecords writes the records to a file as a JSON array, one record a line. The

@@ -52,7 +52,7 @@ func TestDecodeRecords(t *testing.T) {
 
 func TestRecordsRoundTrip(t *testing.T) {
 	recs := []Record{
-		newRecord(episode.Item{EpisodeID: "e", Agent: "Zoë <O'Neil>", Input: "a\nb & c", Output: `{"action_type": "leave", "argument": ""}`}, 1.0/3),
+		NewRecord(episode.Item{EpisodeID: "e", Agent: "Zoë <O'Neil>", Input: "a\nb & c", Output: `{"action_type": "leave", "argument": ""}`}, 1.0/3),
 		{Input: "x", Output: "y", Value: 0},
 	}
 	path := filepath.Join(t.TempDir(), "rm.json")

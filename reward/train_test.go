@@ -40,7 +40,7 @@ func shouts() []Record {
 			if text == strings.ToUpper(text) {
 				value = 2
 			}
-			out = append(out, newRecord(it, value))
+			out = append(out, NewRecord(it, value))
 		}
 	}
 	return out
@@ -193,15 +193,4 @@ func filesOf(t testing.TB, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return files
-}
-
-func TestReadItems(t *testing.T) {
-	got, err := DecodeItems(strings.NewReader(`[{"input":"i","output":"o","episode_id":"e","agent":"A","turn":3}]`))
-	want := []episode.Item{{EpisodeID: "e", Agent: "A", Turn: 3, Input: "i", Output: "o"}}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("%v\n%s", err, diff)
-	}
-	if _, err := DecodeItems(strings.NewReader(`[{"input":"i"}]`)); err == nil || !strings.Contains(err.Error(), `no "output"`) {
-		t.Errorf("error %v", err)
-	}
 }
