@@ -186,6 +186,33 @@ func testRowsAlone(s *suite) {
 	}
 	s.headAlone()
 	s.branchesAlone()
+	s.pathCut()
+}
+
+// pathCut checks that a row sees a path of keys in one way, into whatever nodes the
+// path is cut.
+func (s *suite) pathCut() {
+	e := s.got
+	shape := lora.HeadShape{Heads: 6, KVHeads: 2, HeadDim: 24}
+	const rows = 300
+	q, k, v := s.random(rows, 144).got, s.random(rows, 48).got, s.random(rows, 48).got
+	attend := func(cuts ...int32) (o, lse []float32) {
+		var tree lora.Tree
+		at := int32(0)
+		for _, end := range append(cuts, rows) {
+			tree = append(tree, lora.Node{Parent: int32(len(tree)) - 1, KV: at, Len: end - at, Q: at, Rows: end - at})
+			at = end
+		}
+		out, sums := e.NewView(rows, 144), e.NewView(rows, 6)
+		e.Attention(out, sums, q, k, v, tree, shape)
+		return s.read(e, out), s.read(e, sums)
+	}
+	o, lse := attend()
+	for _, cuts := range [][]int32{{1}, {128}, {77}, {127, 129}, {5, 6, 200, 299}} {
+		o1, lse1 := attend(cuts...)
+		s.sameBits("a path that is cut", o1, o)
+		s.sameBits("the denominators of a path that is cut", lse1, lse)
+	}
 }
 
 // headAlone checks one row of the head alone and in a batch so large that the
