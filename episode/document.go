@@ -35,8 +35,8 @@ const lineMember = "jsonl"
 
 // lineRest is what a JSON line has beside the members of the document.
 type lineRest struct {
-	Keys   []string        `json:"keys"` // all keys of the line, in order
-	Fields json.RawMessage `json:"fields"`
+	Keys   []string `json:"keys"`   // all keys of the line, in order
+	Fields string   `json:"fields"` // an object as text, which no server spells anew
 }
 
 // Document returns the episode as SOTOPIA keeps it in Redis: pk, environment,
@@ -65,7 +65,7 @@ func (e *Episode) Document() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := marshal(lineRest{keys, fields})
+	raw, err := marshal(lineRest{keys, string(fields)})
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (e *Episode) restoreLine(doc []field, raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &rest); err != nil {
 		return fmt.Errorf("%s: %w", lineMember, err)
 	}
-	all, err := parseObject(rest.Fields)
+	all, err := parseObject([]byte(rest.Fields))
 	if err != nil {
 		return fmt.Errorf("%s: %w", lineMember, err)
 	}

@@ -197,7 +197,7 @@ func (s *RedisStore) GetDocument(ctx context.Context, kind KeyPrefix, pk string)
 // getText returns a JSON value as text, or a string.
 func (s *RedisStore) getText(ctx context.Context, key string) (string, error) {
 	if s.json {
-		text, err := s.client.JSONGet(ctx, key).Result()
+		text, err := s.client.JSONGet(ctx, key, ".").Result()
 		if err == nil || !isWrongType(err) {
 			return text, err
 		}

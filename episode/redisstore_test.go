@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -183,4 +184,15 @@ func TestRedisReadsDocumentsOfOthers(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(back), strings.Split(doc, `, "agent_classes`)[0]) {
 		t.Errorf("document is %s, %v", back, err)
 	}
+}
+
+// TestRedisStoreOnGivenServer runs the suite on a database of the user's own,
+// such as one with the JSON and search commands. It must be empty of episodes.
+func TestRedisStoreOnGivenServer(t *testing.T) {
+	const env = "SOCIALRL_REDIS_URL"
+	url := os.Getenv(env)
+	if url == "" {
+		t.Skipf("%s is not set: the JSON commands are not tested against a server that has them", env)
+	}
+	testStore(t, func(t *testing.T) episode.Store { return openRedis(t, url) })
 }
