@@ -28,7 +28,7 @@ func Show(w io.Writer, set *flag.FlagSet) {
 		if value == "" {
 			return
 		}
-		part := " -" + f.Name + "=" + quote(redact(value))
+		part := " -" + f.Name + "=" + quote(Redact(value))
 		if len(line)+len(part) > width {
 			fmt.Fprintln(w, line+" \\")
 			line = "   "
@@ -46,8 +46,8 @@ func quote(value string) string {
 	return value
 }
 
-// redact hides the password of a URL.
-func redact(value string) string {
+// Redact hides the password of a URL. Other texts stay as they are.
+func Redact(value string) string {
 	scheme, rest, isURL := strings.Cut(value, "://")
 	at := strings.LastIndex(rest, "@")
 	if !isURL || at < 0 {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -51,8 +50,9 @@ func (s *Items) template() (*episode.PromptTemplate, error) {
 }
 
 // From returns the items of the episodes, those that do nothing left out. It ends
-// at the first error.
-func (s *Items) From(episodes iter.Seq2[*episode.Episode, error]) iter.Seq2[episode.Item, error] {
+// at the first error; place is where the episodes come from, for errors about one of
+// them.
+func (s *Items) From(place string, episodes iter.Seq2[*episode.Episode, error]) iter.Seq2[episode.Item, error] {
 	return func(yield func(episode.Item, error) bool) {
 		template, err := s.template()
 		if err != nil {
@@ -62,7 +62,7 @@ func (s *Items) From(episodes iter.Seq2[*episode.Episode, error]) iter.Seq2[epis
 		for seat, err := range s.seats(episodes) {
 			var items []episode.Item
 			if err == nil {
-				items, err = seat.Episode.Items(seat.Agent, template)
+				items, err = itemsOf(place, seat, template)
 			}
 			if err != nil {
 				yield(episode.Item{}, err)
@@ -75,6 +75,14 @@ func (s *Items) From(episodes iter.Seq2[*episode.Episode, error]) iter.Seq2[epis
 			}
 		}
 	}
+}
+
+func itemsOf(place string, seat episode.Seated, t *episode.PromptTemplate) ([]episode.Item, error) {
+	items, err := seat.Episode.Items(seat.Agent, t)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", place, err)
+	}
+	return items, nil
 }
 
 // seats returns the selected agents of the selected episodes.
@@ -146,12 +154,12 @@ func (s *Items) ReadFile(path string, f *Filter) ([]episode.Item, error) {
 		return nil, err
 	}
 	if !ready {
-		seq = s.From(f.Apply(episode.ReadFile(path)))
+		seq = s.From(path, f.Apply(episode.ReadFile(path)))
 	}
 	var items []episode.Item
 	for item, err := range seq {
 		if err != nil {
-			return nil, inFile(path, err)
+			return nil, err
 		}
 		items = append(items, item)
 	}
@@ -159,17 +167,6 @@ func (s *Items) ReadFile(path string, f *Filter) ([]episode.Item, error) {
 		return nil, fmt.Errorf("%s: no training items", path)
 	}
 	return items, nil
-}
-
-// inFile names the file in errors that do not.
-func inFile(path string, err error) error {
-	var line *episode.LineError
-	var item *episode.ItemError
-	var file *os.PathError
-	if errors.As(err, &line) || errors.As(err, &item) || errors.As(err, &file) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", path, err)
 }
 
 // holdsItems reports whether a file holds training items, in an array or one after
