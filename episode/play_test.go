@@ -319,3 +319,36 @@ func TestLLMAgent(t *testing.T) {
 		}
 	}
 }
+
+// knownOf cuts out of an agent's view what it says of the other's background.
+func knownOf(view, other string) string {
+	_, rest, _ := strings.Cut(view, "\n"+other+"'s background: ")
+	known, _, _ := strings.Cut(rest, "\n")
+	return known
+}
+
+// The views of the published episodes come out byte for byte. Those of strangers
+// in logs of 2023 say nothing where newer ones say Unknown.
+func TestPublishedViews(t *testing.T) {
+	counts := map[bool]int{}
+	for _, e := range readAll(t, fixtures.Data(t, "episodes", "full.jsonl")) {
+		names := e.Agents()
+		for seat := range names {
+			want := e.RawMessages[0][seat].Text
+			s := sceneOf(e)
+			s.Participants[1-seat].Known = knownOf(want, names[1-seat])
+			stranger := s.Participants[1-seat].Known == ""
+			counts[stranger]++
+			got := s.View(seat)
+			if stranger {
+				got = strings.Replace(got, names[1-seat]+"'s background: Unknown", names[1-seat]+"'s background: ", 1)
+			}
+			if got != want {
+				t.Errorf("%s: view is %q, want %q", e.ID, got, want)
+			}
+		}
+	}
+	if counts[false] != 18 || counts[true] != 6 {
+		t.Errorf("%d views and %d of strangers, want 18 and 6", counts[false], counts[true])
+	}
+}
