@@ -261,6 +261,7 @@ func (r *Remote) reply(resp openai.ChatCompletionResponse) Reply {
 
 // request translates a call into the words of the API.
 func (r *Remote) request(q Request) (openai.ChatCompletionRequest, error) {
+	//lint:ignore SA1019 servers other than OpenAI's own know max_tokens only
 	body := openai.ChatCompletionRequest{Model: r.model, TopP: float32(q.TopP), MaxTokens: q.MaxTokens, Stop: q.Stop}
 	if len(q.Messages) == 0 {
 		return body, errors.New("the request has no messages")

@@ -281,7 +281,7 @@ func TestOutputMayBeAnInput(t *testing.T) {
 
 func TestShortSlicesPanic(t *testing.T) {
 	k, _ := New("")
-	long, short := make([]float32, 5), make([]float32, 4, 4)
+	long, short := make([]float32, 5), make([]float32, 4)
 	for name, f := range map[string]func(){
 		"Dot":         func() { k.Dot(long, short) },
 		"Axpy":        func() { k.Axpy(long, 1, short) },
