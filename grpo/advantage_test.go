@@ -41,8 +41,7 @@ func TestMeanStd(t *testing.T) {
 
 func TestAdvantages(t *testing.T) {
 	const eps = 1e-4
-	s, b := math.Sqrt2, math.Sqrt(14) // deviations of {1, 3}; of all of {1, 3, 3, 9}, whose squares sum to 36
-	b = math.Sqrt(36.0 / 3)
+	s, b := math.Sqrt2, math.Sqrt(36.0/3) // deviations of {1, 3}; of all of {1, 3, 3, 9}, whose squares sum to 36
 	for _, c := range []struct {
 		why   string
 		r     []float64

@@ -22,7 +22,7 @@ type settings struct {
 	options     attribution.AnnotateOptions
 
 	method, dimensions, agents string
-	url, model, key, keyEnv    string
+	url, model, keyEnv         string
 	scale, tries               int
 	normalized                 bool
 	gamma, rate, temperature   float64
