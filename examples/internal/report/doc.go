@@ -1,0 +1,11 @@
+// Package report writes the examples' findings as one HTML file that needs nothing else:
+// text, tables, charts as inline SVG, and dialogues shaded by numbers. It follows the
+// reader's choice of light or dark and the width of the window.
+//
+//	p := report.Page{Title: "Run 7"}
+//	p.Add("Learning", report.Chart{Title: "loss", X: "step",
+//		Series: []report.Series{{Name: "loss", X: x, Y: y}}})
+//	err := p.Write(w)
+//
+// Numbers that are NaN or infinite are left out of charts.
+package report

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/socialrl/socialrl/examples/internal/world"
+	"github.com/socialrl/socialrl/lora"
+	"github.com/socialrl/socialrl/policy"
+	"github.com/socialrl/socialrl/reward"
+)
+
+// newBase makes the model with fresh weights and the world's tokenizer.
+func newBase(eng lora.Engine, seed uint64) (*policy.Base, error) {
+	tok, err := world.Tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	end, ok := tok.EOS()
+	if !ok {
+		return nil, fmt.Errorf("the tokenizer has no end token")
+	}
+	base, err := policy.NewBase(eng, modelConfig(end), seed)
+	if err != nil {
+		return nil, err
+	}
+	base.SetTokenizer(tok)
+	return base, nil
+}
+
+// fresh returns a policy of which every weight is trained.
+func fresh(base *policy.Base) (*policy.Policy, error) {
+	all, err := policy.NewFull(base)
+	if err != nil {
+		return nil, err
+	}
+	return policy.New(base, all)
+}
+
+// successor returns a policy that starts from another one's weights and is trained
+// apart from it.
+func successor(p *policy.Policy) (*policy.Policy, error) {
+	return policy.New(p.Base(), p.Adapter().Clone())
+}
+
+// headName is the scalar head's tensor in a model of which every weight is trained.
+const headName = "score.weight"
+
+// valuer returns a reward model that starts from a policy's weights: the same
+// transformer, and a scalar head, which is zero.
+func valuer(p *policy.Policy) (*reward.RewardModel, error) {
+	weights := p.Adapter().Clone()
+	weights.Add(headName, 1, p.Base().Config().HiddenSize)
+	q, err := policy.New(p.Base(), weights)
+	if err != nil {
+		return nil, err
+	}
+	return reward.Of(q), nil
+}
+
+// sampler makes a policy answer the prompts of the world, at temperature 1.
+type sampler struct {
+	policy *policy.Policy
+	enc    *policy.Encoder
+	seed   uint64
+	tokens int // most tokens of a reply
+	rounds uint64
+	told   func(round, prompts int)
+}
+
+func newSampler(p *policy.Policy, seed uint64, tokens int) (*sampler, error) {
+	enc, err := policy.NewEncoder(p.Base().Tokenizer(), 0, false)
+	return &sampler{policy: p, enc: enc, seed: seed, tokens: tokens}, err
+}
+
+// reply answers one round of prompts. Each round has its own random numbers.
+func (s *sampler) reply(ctx context.Context, prompts []world.Prompt) ([]string, error) {
+	ids := make([][]int, len(prompts))
+	for i, p := range prompts {
+		var err error
+		if ids[i], err = s.enc.Prompt(p.Text); err != nil {
+			return nil, err
+		}
+	}
+	s.rounds++
+	drawn, err := s.policy.Generate(ctx, ids, policy.SamplingOptions{
+		MaxTokens: s.tokens, Temperature: 1, Seed: s.seed<<16 + s.rounds, Tokenizer: s.policy.Base().Tokenizer(), MaxLive: 256,
+	})
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(drawn))
+	for i, d := range drawn {
+		texts[i] = d[0].Text
+	}
+	return texts, nil
+}

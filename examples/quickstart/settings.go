@@ -1,0 +1,51 @@
+package main
+
+import (
+	"github.com/socialrl/socialrl/grpo"
+	"github.com/socialrl/socialrl/lora"
+	"github.com/socialrl/socialrl/policy"
+	"github.com/socialrl/socialrl/reward"
+)
+
+// settings say how much of everything there is: the numbers of an experiment.
+type settings struct {
+	episodes int // played of each training scenario
+	cloneOf  int // of so many episodes of a scenario and seat the best one is cloned
+	cases    int // played of each held-out scenario to evaluate a player
+
+	clone  policy.SFTConfig
+	reward reward.TrainConfig
+	grpo   grpo.Config
+}
+
+// standard returns the settings of an experiment that takes a few minutes.
+func standard(seed uint64) settings {
+	s := settings{episodes: 24, cloneOf: 3, cases: 16}
+	s.clone.FitConfig = policy.FitConfig{
+		Epochs: 14, Patience: 3, Batch: 32, LR: 3e-3, Warmup: 20, Schedule: "cosine", Held: 0.1,
+		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
+	}
+	s.reward.FitConfig = policy.FitConfig{
+		Epochs: 5, Batch: 64, LR: 1e-3, Warmup: 20, Schedule: "linear", Held: 0.1,
+		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
+	}
+	s.grpo = grpo.Default()
+	s.grpo.Group, s.grpo.MicroBatch, s.grpo.Accumulation = 8, 8, 16
+	s.grpo.Temperature, s.grpo.TopK = 1, 0
+	s.grpo.MaxCompletion = 48
+	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 5e-4, 5, 80
+	s.grpo.Beta = 0.03
+	s.grpo.SaveEvery, s.grpo.EvalEvery = 20, 0
+	s.grpo.Seed = seed
+	return s
+}
+
+// modelConfig is a Qwen2 of 0.3 million weights: the shape of the big ones, with a
+// vocabulary of 512.
+func modelConfig(endToken int) policy.Config {
+	return policy.Config{
+		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 192, Layers: 3,
+		Heads: 4, KVHeads: 2, HeadDim: 32, RMSNormEps: 1e-6, RopeTheta: 10000, MaxPositions: 1024,
+		TieEmbeddings: true, EOS: []int{endToken}, InitializerRange: 0.05,
+	}
+}
