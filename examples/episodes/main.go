@@ -113,21 +113,20 @@ func program(ctx context.Context, args []string, io cli.Streams) error {
 	}
 	defer sink.discard()
 	var counts counts
-	episodes := s.filter.Apply(s.readable(bar, source))
-	episodes = tap(ctx, episodes, func(e *episode.Episode) error {
+	chosen := tap(ctx, s.filter.Apply(s.readable(bar, source)), func(e *episode.Episode) error {
 		counts.add(e)
 		bar.Add(1)
 		return sink.put(ctx, e)
 	})
-	items, err := s.consume(episodes, io.Out)
+	items, err := s.consume(chosen, io.Out)
 	if err == nil {
 		err = sink.commit()
 	}
 	bar.Close()
-	switch {
-	case err != nil && ctx.Err() != nil:
+	if err != nil && ctx.Err() != nil {
 		return errors.New("interrupted")
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	return s.report(io, &counts, items)

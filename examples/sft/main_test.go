@@ -193,6 +193,10 @@ func TestWrongUsage(t *testing.T) {
 			t.Errorf("%q: exit code %d, %q, want 2 and %q in one line", flags, code, stderr, want)
 		}
 	}
+	code, _, stderr := execute(quick(file("none"), "-select", "best")...)
+	if code != 2 || !strings.Contains(stderr, "items.json holds training items; ") {
+		t.Errorf("a selection among items: exit code %d, %s", code, stderr)
+	}
 	if code, stdout, stderr := execute("-h"); code != 0 || stderr != "" || !strings.Contains(stdout, "-warmup") {
 		t.Errorf("-h: exit code %d, %q, %q", code, stdout, stderr)
 	}

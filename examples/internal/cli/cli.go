@@ -1,9 +1,11 @@
 // Package cli holds what the example programs share: exit codes, the flags that
 // name a model, the flags of a training run, and the reading of training items.
 //
-//	func main() { os.Exit(cli.Main("score", os.Args[1:], run)) }
+//	func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 //
-// Programs whose tests look at what they print use [Run] and [Streams] instead.
+//	func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+//		return cli.Run("score", args, cli.Streams{In: stdin, Out: stdout, Err: stderr}, score)
+//	}
 package cli
 
 import (
@@ -36,16 +38,10 @@ type Streams struct {
 	Out, Err io.Writer
 }
 
-// Main runs a program until it is done or interrupted, and returns its exit code: 0
+// Run runs a program until it is done or interrupted, and returns its exit code: 0
 // on success and for -h, 1 on failure, 2 on wrong usage. A failure is told in one
-// line on standard error.
-func Main(name string, args []string, program func(ctx context.Context, args []string) error) int {
-	std := Streams{os.Stdin, os.Stdout, os.Stderr}
-	return Run(name, args, std, func(ctx context.Context, args []string, _ Streams) error { return program(ctx, args) })
-}
-
-// Run is [Main] for a program that is given its streams. The first interrupt ends
-// the context; the second one ends the process at once.
+// line on standard error. The first interrupt ends the context; the second one ends
+// the process at once.
 func Run(name string, args []string, s Streams, program func(ctx context.Context, args []string, s Streams) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -73,11 +69,8 @@ func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' }), "; ")
 }
 
-// Parse parses flags and refuses arguments behind them. What the flag package
-// prints about a mistake is left to Main; what -h asks for goes to standard output.
-func Parse(fs *flag.FlagSet, args []string) error { return ParseTo(os.Stdout, fs, args) }
-
-// ParseTo is [Parse] with another place for what -h asks for.
+// ParseTo parses flags and refuses arguments behind them. What the flag package
+// prints about a mistake is left to Run; what -h asks for goes to w.
 func ParseTo(w io.Writer, fs *flag.FlagSet, args []string) error {
 	fs.Init(fs.Name(), flag.ContinueOnError)
 	help := fs.Usage

@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 	for args, want := range map[string]string{"-n 3": "", "-n x": "invalid value", "-m": "not defined", "-n 3 y": `unexpected argument "y"`} {
 		fs := flag.NewFlagSet("x", flag.ContinueOnError)
 		fs.Int("n", 1, "number")
-		err := Parse(fs, strings.Fields(args))
+		err := ParseTo(&bytes.Buffer{}, fs, strings.Fields(args))
 		if want == "" && err == nil {
 			continue
 		}

@@ -153,7 +153,10 @@ func (s *Items) ReadFile(path string, f *Filter) ([]episode.Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !ready {
+	switch {
+	case ready && (*f != Filter{} || s.Head != "" || s.Select != "all" || s.Agent != "both"):
+		return nil, Usagef("%s holds training items; -template-head, -select, -agent, -tag, -environment and -agent-model are about episodes", path)
+	case !ready:
 		seq = s.From(path, f.Apply(episode.ReadFile(path)))
 	}
 	var items []episode.Item
