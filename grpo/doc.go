@@ -48,6 +48,7 @@
 // directory ends in the same bytes as one that was not, on the same engine. Scorers
 // must give equal rewards for equal samples for that to hold.
 //
-// One goroutine at a time may use a trainer and its engine. The functions and the
-// types without methods that write may be used by several.
+// One goroutine at a time may use a trainer, its policy and their engine, and one at
+// a time a [Loss]. The functions, [Objective], [Variant] and [Config] may be used by
+// several.
 package grpo
