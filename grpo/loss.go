@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
 
@@ -69,8 +70,8 @@ func Weigh(rows []Row, n Normaliser, maxLength int) {
 	}
 }
 
-// Eval implements [policy.Loss]. A loss that is not finite is an error that names
-// the completion.
+// Eval implements [policy.Loss]. A loss that is not finite is an error that wraps
+// [*lora.NonFiniteError] and names the completion.
 func (l *Loss) Eval(t policy.Targets) (float64, []float64, error) {
 	d := make([]float64, len(t.LogProb))
 	total := 0.0
@@ -91,8 +92,8 @@ func (l *Loss) row(i int, d, logp, entropy []float64) (float64, error) {
 	r := l.rows[i]
 	loss, stats := l.objective.Eval(d, logp, r.Completion)
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return 0, fmt.Errorf("grpo: the loss of completion %d is %v: log-probabilities %.6g, when sampled %.6g, of the reference %.6g",
-			i, loss, logp, r.Old, r.Ref)
+		bad := &lora.NonFiniteError{What: fmt.Sprintf("the loss of completion %d", i), Value: loss}
+		return 0, fmt.Errorf("grpo: %w: log-probabilities %.6g, when sampled %.6g, of the reference %.6g", bad, logp, r.Old, r.Ref)
 	}
 	for t := range d {
 		d[t] *= r.Weight

@@ -15,6 +15,7 @@ import (
 //	completions/mean_tokens      tokens a completion, the end token left out
 //	prompts/mean_length          tokens a prompt
 //	prompts/cut                  prompts of which only the last tokens were kept
+//	skipped_steps                steps passed over so far because a number was not finite, where one just was
 //	forest/saving                rows of the unshared batch over rows of the forest
 type Metrics map[string]float64
 

@@ -2,7 +2,10 @@ package grpo
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
+	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
 
@@ -20,7 +23,7 @@ func (t *GRPOTrainer) step(ctx context.Context) error {
 		next.Tokens += t.tokens(b)
 	}
 	m, err := t.pass(ctx, next.Batch, next.Step)
-	if err != nil {
+	if err = t.skip(err, &next, &m); err != nil {
 		return err
 	}
 	next.Step, next.Pass = next.Step+1, next.Pass+1
@@ -36,6 +39,22 @@ func (t *GRPOTrainer) step(ctx context.Context) error {
 		}
 	}
 	return t.log(m)
+}
+
+// skip passes over a step whose loss or gradient is not finite, which has changed
+// nothing, and counts it, unless most steps so far were such.
+func (t *GRPOTrainer) skip(err error, s *state, m *Metrics) error {
+	var bad *lora.NonFiniteError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	t.policy.Adapter().ZeroGrad()
+	s.Skipped++
+	*m = Metrics{"skipped_steps": float64(s.Skipped)}
+	if s.Skipped > 10 && s.Skipped > s.Step/2 {
+		return fmt.Errorf("%d of %d steps skipped: %w", s.Skipped, s.Step+1, err)
+	}
+	return nil
 }
 
 // tokens counts prompts, once a completion, and completions.

@@ -43,6 +43,7 @@ type state struct {
 	Prompts int `json:"prompts"`    // prompts taken from the data
 	Tokens  int `json:"num_tokens"` // of prompts and completions so far
 	Pass    int `json:"pass"`       // passes made over the batch under way
+	Skipped int `json:"skipped"`    // steps passed over because a number was not finite
 	// Evaluated is 1 + the step after which held-out items were last sampled.
 	Evaluated int    `json:"evaluated"`
 	Batch     *batch `json:"batch"` // under way; nil between batches
@@ -125,8 +126,9 @@ func (t *GRPOTrainer) Step() int { return t.state.Step }
 //	adapter/            the trained adapter, once training is done
 //
 // When ctx ends, the step under way is dropped, a checkpoint of the last complete
-// one is written, and Train returns the context's error. A loss or gradient that is
-// not finite is an error, before anything is changed by it.
+// one is written, and Train returns the context's error. A step whose loss or
+// gradient is not finite changes nothing but the count of skipped_steps in the
+// metrics; many of them are an error that names the completion.
 func (t *GRPOTrainer) Train(ctx context.Context, items iter.Seq2[episode.Item, error]) error {
 	all, err := collect(items)
 	if err != nil {

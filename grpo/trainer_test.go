@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -270,5 +271,46 @@ func TestAllMasked(t *testing.T) {
 	train(t, tinyPolicy(t, base), cfg)
 	if got["completions/clipped_ratio"] != 1 || got["grad_norm"] != 0 || got["loss"] != 0 {
 		t.Errorf("metrics %v", got)
+	}
+}
+
+// A loss that is not finite costs its step and nothing else; where it never ends the
+// run fails and says which completion it was.
+func TestStepsThatAreNotFiniteAreSkipped(t *testing.T) {
+	base := tiny.Base(t, "cpu")
+	for _, c := range []struct {
+		why   string
+		bad   func(step int) bool
+		steps int
+		err   string
+	}{
+		{"one bad step", func(step int) bool { return step == 1 }, 4, ""},
+		{"nothing but bad steps", func(int) bool { return true }, 40, "11 of 11 steps skipped: grpo: lora: the loss of completion "},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			cfg := tinyConfig()
+			cfg.MaxSteps = c.steps
+			p := tinyPolicy(t, base)
+			var tr *GRPOTrainer
+			cfg.Loss.Surrogate = func(rho, a, lp float64, clip Clip) Term {
+				if c.bad(tr.Step()) {
+					return Term{Loss: nan}
+				}
+				return Clipped(rho, a, lp, clip)
+			}
+			var skipped []float64
+			cfg.OnStep = func(_, _ int, m Metrics) { skipped = append(skipped, m["skipped_steps"]) }
+			tr = newTrainer(t, p, cfg)
+			err := tr.Train(context.Background(), tinyItems(5))
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v, want %s", err, c.err)
+				}
+				return
+			}
+			if err != nil || !slices.Equal(skipped, []float64{0, 1, 0, 0}) {
+				t.Errorf("skipped steps %v, %v", skipped, err)
+			}
+		})
 	}
 }
