@@ -2,11 +2,17 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/socialrl/socialrl/examples/internal/fate"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -44,6 +50,11 @@ func files(t *testing.T) (dir string, args []string) {
 	}
 	return dir, []string{"-model", model, "-dtype", "f32", "-data", items, "-reward-model", rm, "-words-weight", "0.5", "-words-limit", "1",
 		"-group", "2", "-batch", "2", "-accumulation", "2", "-max-completion", "4", "-max-steps", "2", "-eval-every", "1", "-rank", "2"}
+}
+
+func TestMain(m *testing.M) {
+	fate.Child(run)
+	os.Exit(m.Run())
 }
 
 // call runs the program and returns its exit code and what it printed.
@@ -119,4 +130,40 @@ func TestUsage(t *testing.T) {
 		want(t, 2, line, append(append([]string{}, good...), strings.Fields(more)...)...)
 	}
 	want(t, 1, "no-such-file", append(append([]string{}, good...), "-out", "o", "-data", "no-such-file")...)
+}
+
+// A run that is killed or interrupted and started again leaves the same bytes in
+// every file as one that is not.
+func TestKilledAndResumed(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted here")
+	}
+	dir, args := files(t)
+	args = append(args, "-max-steps", "6", "-save-every", "2", "-passes", "2", "-eval-every", "2")
+	in := func(name string) []string { return append(slices.Clone(args), "-out", filepath.Join(dir, name)) }
+	if code, stderr := fate.Start(t, "none", in("whole")...); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	for _, c := range []struct {
+		fate string
+		code int
+		want string // how the last line ends
+	}{
+		{"kill step 0: reward", -1, ""}, // before any checkpoint
+		{"kill step 4: reward", -1, ""}, // behind a step and before its checkpoint
+		{"interrupt step 4: reward", 1, "grpo: interrupted; start again to go on\n"},
+		{"none", 0, ""},
+		{"none", 0, ""}, // what is finished stays
+	} {
+		if code, stderr := fate.Start(t, c.fate, in("broken")...); code != c.code || !strings.HasSuffix(stderr, c.want) {
+			t.Fatalf("%s: exit code %d, want %d and %q:\n%s", c.fate, code, c.code, c.want, stderr)
+		}
+	}
+	want, got := fate.Files(t, filepath.Join(dir, "whole")), fate.Files(t, filepath.Join(dir, "broken"))
+	if want["metrics.jsonl"] == "" || want["adapter/adapter_model.safetensors"] == "" {
+		t.Errorf("files %v", slices.Sorted(maps.Keys(want)))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -4,13 +4,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/fate"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/reward"
 )
@@ -35,6 +41,11 @@ func records(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+func TestMain(m *testing.M) {
+	fate.Child(run)
+	os.Exit(m.Run())
 }
 
 // call runs the program and returns its exit code and what it printed.
@@ -117,5 +128,45 @@ func TestUsage(t *testing.T) {
 		"-max-length 4096 is more than -budget 64": "-records r -model m -out o -budget 64",
 	} {
 		want(t, 2, line, strings.Fields(args)...)
+	}
+}
+
+// A run that is killed or interrupted and started again leaves the same bytes in
+// every file as one that is not.
+func TestKilledAndResumed(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a process cannot be interrupted here")
+	}
+	dir := t.TempDir()
+	model := filepath.Join(dir, "model")
+	if err := tiny.Write(model); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-model", model, "-dtype", "f32", "-records", records(t, dir), "-epochs", "6", "-batch", "4", "-rank", "2", "-held-out", "0.25"}
+	in := func(name string) []string { return append(slices.Clone(args), "-out", filepath.Join(dir, name)) }
+	if code, stderr := fate.Start(t, "none", in("whole")...); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	for _, c := range []struct {
+		fate string
+		code int
+		want string // how the last line ends
+	}{
+		{"kill step 0: held-out", -1, ""}, // before any checkpoint
+		{"kill step 4: held-out", -1, ""}, // behind a step and before its checkpoint
+		{"interrupt step 6: held-out", 1, "rewardmodel: interrupted; start again to go on\n"},
+		{"none", 0, ""},
+		{"none", 0, ""}, // what is finished stays
+	} {
+		if code, stderr := fate.Start(t, c.fate, in("broken")...); code != c.code || !strings.HasSuffix(stderr, c.want) {
+			t.Fatalf("%s: exit code %d, want %d and %q:\n%s", c.fate, code, c.code, c.want, stderr)
+		}
+	}
+	want, got := fate.Files(t, filepath.Join(dir, "whole")), fate.Files(t, filepath.Join(dir, "broken"))
+	if want["metrics.jsonl"] == "" || want["adapter/adapter_model.safetensors"] == "" {
+		t.Errorf("files %v", slices.Sorted(maps.Keys(want)))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
