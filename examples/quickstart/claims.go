@@ -59,7 +59,7 @@ func (o *outcome) claims() []claim {
 		},
 		{
 			Text: seed + "the reward model ranks unseen replies", Holds: o.Reward.Spearman >= leastSpearman,
-			Figure: fmt.Sprintf("Spearman %.3f over %d", o.Reward.Spearman, o.Reward.N),
+			Figure: fmt.Sprintf("%s over %d utterances", correlation(o.Reward), o.Reward.N),
 		},
 		{
 			Text: seed + "the best constant reply is worse than the clone", Holds: o.ConstantOf < clone,

@@ -108,6 +108,9 @@ func (x *experiment) timed(name string, f func() error) error {
 func (x *experiment) gather(ctx context.Context) error {
 	fmt.Fprintf(x.log, "seed %d: playing and crediting episodes\n", x.seed)
 	train, heldOut := world.Split(world.Scenarios(), x.seed)
+	if n := x.scenarios; n > 0 {
+		train, heldOut = train[:min(n, len(train))], heldOut[:min(n, len(heldOut))]
+	}
 	cases := world.Cases(train, x.episodes, x.seed)
 	others := world.Cases(heldOut, max(2, x.episodes/4), x.seed)
 	x.evaluation = world.Cases(heldOut, x.cases, ^x.seed)

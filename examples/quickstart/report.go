@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/socialrl/socialrl/examples/internal/report"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/internal/atomicfile"
+	"github.com/socialrl/socialrl/reward"
 )
 
 // writeReport writes what the experiments found as an HTML page.
@@ -157,12 +159,21 @@ func scatters(outs []*outcome) []report.Block {
 	blocks := []report.Block{report.Text("Every dot is an utterance of an episode on held-out scenarios.")}
 	for _, o := range outs {
 		blocks = append(blocks, report.Chart{
-			Title: fmt.Sprintf("seed %d: Spearman %.2f, Pearson %.2f", o.Seed, o.Reward.Spearman, o.Reward.Pearson),
+			Title: fmt.Sprintf("seed %d: %s", o.Seed, correlation(o.Reward)),
 			X:     "true value", Y: "predicted value", Dots: true, Equal: true,
 			Series: []report.Series{{X: o.True, Y: o.Predicted}},
 		})
 	}
 	return blocks
+}
+
+// correlation says how predictions and truth go together; constant predictions, which
+// an untrained model makes, go with nothing.
+func correlation(e reward.Evaluation) string {
+	if math.IsNaN(e.Spearman) {
+		return "constant predictions, no correlation"
+	}
+	return fmt.Sprintf("Spearman %.2f, Pearson %.2f", e.Spearman, e.Pearson)
 }
 
 // dialogue shows an episode of the trained policy, with its credit for the goal.

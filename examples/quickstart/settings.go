@@ -9,6 +9,8 @@ import (
 
 // settings say how much of everything there is: the numbers of an experiment.
 type settings struct {
+	scenarios int // most to learn from, and most held out; 0: all there are
+
 	episodes int // played of each training scenario
 	cloneOf  int // of so many episodes of a scenario and seat the best one is cloned
 	cases    int // played of each held-out scenario to evaluate a player

@@ -95,12 +95,16 @@ func difference(ps []pair) float64 {
 	return sum / float64(len(ps))
 }
 
-// rise is how much larger the mean of a is than that of b, as a share of it.
+// rise is how much larger the mean of a is than that of b, as a share of it: 0 where
+// both are 0.
 func rise(ps []pair) float64 {
 	a, b := 0.0, 0.0
 	for _, p := range ps {
 		a += p.a
 		b += p.b
+	}
+	if a == b {
+		return 0
 	}
 	return a/b - 1
 }

@@ -3,6 +3,8 @@ package world
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
+	"strings"
 
 	"github.com/socialrl/socialrl/episode"
 )
@@ -40,16 +42,57 @@ const (
 	mostSkill  = 0.75
 )
 
+// stumbles is how often a [Noisy] player stumbles over its words.
+const stumbles = 0.1
+
 // Noisy returns a player of mixed skill: each episode draws one skill, and
 // tone, act and option of a move are each the best with that probability, and
-// otherwise any. Such players are where training data come from.
+// otherwise any. Once in ten turns it stumbles over its words as well: one or two
+// are lost, mistaken or too many, and mostly the partner does not understand.
+// Such players are where training data come from: whoever learns from them what
+// moves are worth learns also that only whole sentences count.
 func Noisy(seed uint64) Player {
 	return func(c Case) episode.Agent {
 		skill := leastSkill + (mostSkill-leastSkill)*c.source(seed, purposeSkill).Float64()
 		r := c.source(seed, purposeMove)
-		return mover(c, func(s *state) episode.Action { return say(s.noisyMove(skill, r).Text(c.Scenario.Kind)) })
+		return mover(c, func(s *state) episode.Action {
+			text := s.noisyMove(skill, r).Text(c.Scenario.Kind)
+			if r.Float64() < stumbles {
+				text = stumble(text, r)
+			}
+			return say(text)
+		})
 	}
 }
+
+// stumble returns the text with one or two words lost, mistaken for others or too
+// many.
+func stumble(text string, r *rand.Rand) string {
+	words := strings.Fields(text)
+	for range 1 + r.IntN(2) {
+		i := r.IntN(len(words))
+		other := sayable[r.IntN(len(sayable))]
+		switch r.IntN(3) {
+		case 0:
+			words = slices.Delete(words, i, i+1)
+		case 1:
+			words[i] = other
+		default:
+			words = slices.Insert(words, i, other)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// sayable are the words of all moves, each as often as it stands in them.
+var sayable = func() (words []string) {
+	for _, k := range Kinds() {
+		for _, m := range moveTable[k].moves {
+			words = append(words, strings.Fields(m.Text(k))...)
+		}
+	}
+	return words
+}()
 
 // Skilled returns a player of one skill, 0..1; see [Noisy].
 func Skilled(skill float64, seed uint64) Player {
