@@ -112,8 +112,9 @@ func (m *RewardModel) Score(ctx context.Context, samples []Sample) ([]float64, e
 	out := make([]float64, len(samples))
 	var examples []policy.Example
 	var at []int
+	r := reader{RewardModel: m}
 	for i, s := range samples {
-		e, err := m.example(s)
+		e, err := r.example(s)
 		switch {
 		case errors.Is(err, policy.ErrTooLong):
 			out[i] = math.NaN()
@@ -150,22 +151,32 @@ func (m *RewardModel) scores(ctx context.Context, examples []policy.Example) ([]
 	return scores, nil
 }
 
+// reader turns samples into examples; it finds the end of the turn once.
+type reader struct {
+	*RewardModel
+	end   int
+	found bool
+}
+
 // example returns a sample as the model reads it.
-func (m *RewardModel) example(s Sample) (policy.Example, error) {
+func (r *reader) example(s Sample) (policy.Example, error) {
 	if s.CompletionIDs == nil {
-		return m.render(s.Item.Input, s.Text)
+		return r.render(s.Item.Input, s.Text)
 	}
-	end, err := m.endOfTurn()
-	if err != nil {
-		return policy.Example{}, err
+	if !r.found {
+		var err error
+		if r.end, err = r.endOfTurn(); err != nil {
+			return policy.Example{}, err
+		}
+		r.found = true
 	}
 	tokens := slices.Concat(s.PromptIDs, s.CompletionIDs)
-	if n := len(s.CompletionIDs); n > 0 && slices.Contains(m.policy.Base().EndTokens(), s.CompletionIDs[n-1]) {
+	if n := len(s.CompletionIDs); n > 0 && slices.Contains(r.policy.Base().EndTokens(), s.CompletionIDs[n-1]) {
 		tokens = tokens[:len(tokens)-1]
 	}
-	tokens = append(tokens, end)
-	if len(tokens) > m.maxLength {
-		return policy.Example{}, fmt.Errorf("%w: %d, more than %d", policy.ErrTooLong, len(tokens), m.maxLength)
+	tokens = append(tokens, r.end)
+	if len(tokens) > r.maxLength {
+		return policy.Example{}, fmt.Errorf("%w: %d, more than %d", policy.ErrTooLong, len(tokens), r.maxLength)
 	}
 	return policy.Example{Tokens: tokens, First: len(tokens)}, nil
 }
