@@ -2,6 +2,8 @@ package policy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -26,89 +28,6 @@ type Objective struct {
 	// targets, or one score) into metrics. It must give "loss", by which the best
 	// checkpoint is chosen.
 	Evaluate func(held []int, out [][]float64) map[string]float64
-}
-
-// FitConfig configures Fit. The zero value of a field stands for the value in
-// parentheses.
-type FitConfig struct {
-	// Dir is the run's directory; see [Run]. Fit resumes from it.
-	Dir string `json:"-"`
-
-	Epochs   int     // passes over the training examples (1)
-	MaxSteps int     // optimiser steps, if fewer (0: no bound)
-	Batch    int     // examples an optimiser step (16)
-	LR       float64 // highest learning rate (1e-4)
-	Schedule string  // "linear", "cosine" or "constant" ("linear")
-	Warmup   int     // steps of linear warm-up (0)
-
-	Optimizer lora.AdamWConfig // its clip norm is 1 where it is 0; negative: no clipping
-
-	Held      float64 // share of groups held out (0: none)
-	EvalEvery int     // steps between evaluations (0: at the ends of epochs)
-	Patience  int     // evaluations without a better loss before training stops (0: never)
-	SaveEvery int     // steps between checkpoints (0: with each evaluation)
-	Keep      int     // checkpoints to keep (2)
-
-	Budget    int    // most rows of one forest (4096)
-	Recompute bool   // see Policy.Recompute
-	Seed      uint64 // of the split, the order and dropout (42)
-
-	// OnStep is called after every step and every evaluation. It may be nil.
-	OnStep func(FitProgress) `json:"-"`
-}
-
-func (c FitConfig) withDefaults() FitConfig {
-	setInt := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	setInt(&c.Epochs, 1)
-	setInt(&c.Batch, 16)
-	setInt(&c.Keep, 2)
-	setInt(&c.Budget, 4096)
-	if c.LR == 0 {
-		c.LR = 1e-4
-	}
-	if c.Schedule == "" {
-		c.Schedule = "linear"
-	}
-	if c.Seed == 0 {
-		c.Seed = 42
-	}
-	switch {
-	case c.Optimizer.Clip == 0:
-		c.Optimizer.Clip = 1
-	case c.Optimizer.Clip < 0:
-		c.Optimizer.Clip = 0
-	}
-	return c
-}
-
-func (c FitConfig) schedule() (lora.Schedule, error) {
-	switch c.Schedule {
-	case "linear":
-		return lora.LinearDecay(c.Warmup), nil
-	case "cosine":
-		return lora.CosineDecay(c.Warmup), nil
-	case "constant":
-		return lora.ConstantRate(c.Warmup), nil
-	}
-	return nil, fmt.Errorf("policy: schedule is %q, want linear, cosine or constant", c.Schedule)
-}
-
-func (c FitConfig) check() error {
-	switch {
-	case c.Dir == "":
-		return errors.New("policy: training needs a directory")
-	case c.Epochs < 0 || c.MaxSteps < 0 || c.Batch < 0 || c.Warmup < 0 || c.EvalEvery < 0 || c.Patience < 0 || c.SaveEvery < 0 || c.Keep < 0 || c.Budget < 0:
-		return errors.New("policy: no count in the training configuration may be negative")
-	case !(c.Held >= 0 && c.Held < 1):
-		return fmt.Errorf("policy: held-out share is %v, want 0 to less than 1", c.Held)
-	case !(c.LR > 0):
-		return fmt.Errorf("policy: learning rate is %v, want more than 0", c.LR)
-	}
-	return nil
 }
 
 // FitProgress says how far Fit is.
@@ -204,12 +123,39 @@ func newFit(p *Policy, o Objective, cfg FitConfig) (*fit, error) {
 	}
 	p.Recompute = cfg.Recompute
 	f.opt = lora.NewAdamW(p.adapter, cfg.Optimizer)
-	f.run, _, err = OpenRun(cfg.Dir, cfg, []string{metricsLog}, cfg.Keep, p.adapter, f.opt, &f.state)
+	f.run, _, err = OpenRun(cfg.Dir, f.settings(), []string{metricsLog}, cfg.Keep, p.adapter, f.opt, &f.state)
 	if err != nil {
 		f.opt.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// runSettings is what a run must be resumed with: config.json of its directory.
+type runSettings struct {
+	FitConfig
+	Adapter    lora.Config // how what is trained changes the model
+	Parameters int         // trained numbers
+	Examples   int
+	Data       string // digest of the examples and their groups
+}
+
+func (f *fit) settings() runSettings {
+	return runSettings{FitConfig: f.cfg, Adapter: f.p.adapter.Config, Parameters: f.p.adapter.Size(),
+		Examples: len(f.o.Examples), Data: digest(f.o)}
+}
+
+// digest returns the beginning of the SHA-256 sum of all tokens, targets and groups.
+func digest(o Objective) string {
+	h := sha256.New()
+	for i, e := range o.Examples {
+		group := ""
+		if o.Groups != nil {
+			group = o.Groups[i]
+		}
+		fmt.Fprintf(h, "%q %d %v\n", group, e.First, e.Tokens)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
 func (f *fit) close() {

@@ -153,6 +153,19 @@ func TestFitRefusesAnotherConfiguration(t *testing.T) {
 	}
 }
 
+func TestFitRefusesOtherData(t *testing.T) {
+	dir := t.TempDir()
+	interrupt(t, dir, "cancelled", 4)
+	o := toyObjective(30)
+	o.Examples[7].Tokens[2]++
+	p := tinyPolicy(t, tinyBase(t, "cpu", Qwen2), false)
+	p.adapter.Config.Dropout = 0.1
+	_, err := Fit(context.Background(), p, o, toyConfig(dir))
+	if err == nil || !strings.Contains(err.Error(), "Data was") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 func TestFitStopsEarly(t *testing.T) {
 	cfg := toyConfig(t.TempDir())
 	cfg.LR, cfg.Patience, cfg.EvalEvery = 3, 2, 1 // far too high: the loss rises
