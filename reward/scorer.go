@@ -56,7 +56,7 @@ func Each(score func(s Sample) float64) Scorer {
 // Weighted is a scorer among others.
 type Weighted struct {
 	Scorer Scorer
-	Weight float64 // of its rewards in the sum
+	Weight float64 // of its rewards in the sum; with 0 they are only logged
 	Name   string  // in metrics and errors; "" stands for rewardN, N counting from 0
 }
 
