@@ -32,20 +32,23 @@ type experiment struct {
 
 // outcome is what an experiment found.
 type outcome struct {
-	Seed        uint64
-	Cases       []world.Case
-	Players     []player // from the random agent to the best
-	Clone       policy.FitResult
-	Reward      reward.Evaluation // on held-out scenarios
-	Predicted   []float64
-	True        []float64
-	Constant    string // the best constant reply
-	ConstantOf  float64
-	TrainCalls  int64 // of the judge, between the first step of training and the last
-	GatherCalls int64
-	EvalCalls   int64
-	Stages      []stage
-	Dir         string
+	Seed   uint64
+	Dir    string
+	Stages []stage
+
+	Clone     policy.FitResult
+	Reward    reward.Evaluation // of the reward model on held-out scenarios
+	Predicted []float64         // values there, by the reward model
+	True      []float64         // and by credit
+
+	Cases      []world.Case // on which players are compared
+	Players    []player     // from the random agent to the best
+	Constant   string       // the constant reply that reaches the highest goal in the cases
+	ConstantOf float64      // that goal
+
+	// Calls of the judge: for the episodes to learn from, between the first step of
+	// training and the last, and after it.
+	GatherCalls, TrainCalls, EvalCalls int64
 }
 
 // player is one row of the table.
@@ -123,41 +126,57 @@ func (x *experiment) gather(ctx context.Context) error {
 	return err
 }
 
-// teach trains all models. They are given items and records, which know no judge.
+// lessons are what is learned from: items and records, which know no judge.
+type lessons struct {
+	good    []episode.Item  // to be cloned
+	items   []episode.Item  // whose prompts GRPO answers
+	records []reward.Record // of the training scenarios
+	unseen  []reward.Record // of the held-out ones, on the same scale
+}
+
+// prepare makes the lessons and writes the reward records.
+func (x *experiment) prepare() (l lessons, err error) {
+	var ranges reward.Ranges
+	if l.records, ranges, _, err = reward.Combine(x.train.parts, reward.CombineOptions{}); err != nil {
+		return l, err
+	}
+	if l.unseen, _, _, err = reward.Combine(x.heldOut.parts, reward.CombineOptions{Ranges: ranges}); err != nil {
+		return l, err
+	}
+	l.items = x.train.items
+	if l.good, err = x.train.best(x.cloneOf); err != nil {
+		return l, err
+	}
+	return l, reward.WriteRecords(filepath.Join(x.dir, "records.json"), l.records)
+}
+
+// teach trains all models.
 func (x *experiment) teach(ctx context.Context, base *policy.Base) (*taught, error) {
-	records, ranges, _, err := reward.Combine(x.train.parts, reward.CombineOptions{})
-	if err != nil {
-		return nil, err
-	}
-	if err := reward.WriteRecords(filepath.Join(x.dir, "records.json"), records); err != nil {
-		return nil, err
-	}
-	good, err := x.train.best(x.cloneOf)
-	if err != nil {
-		return nil, err
-	}
-	truth, _, _, err := reward.Combine(x.heldOut.parts, reward.CombineOptions{Ranges: ranges})
+	l, err := x.prepare()
 	if err != nil {
 		return nil, err
 	}
 	t := &taught{settings: x.settings, dir: x.dir, log: x.log, base: base}
-	if err := x.timed("behaviour cloning", func() error { return t.cloneFrom(ctx, good) }); err != nil {
-		return nil, err
-	}
-	x.out.Clone = t.cloned
-	if err := x.timed("reward model", func() error { return t.learnReward(ctx, records) }); err != nil {
-		return nil, err
-	}
-	if err := x.timed("measuring it", func() error { return x.measure(ctx, t.reward, truth) }); err != nil {
-		return nil, err
-	}
-	if err := x.timed("GRPO", func() error { return t.improve(ctx, x.train.items) }); err != nil {
-		return nil, err
+	stages := []struct {
+		name string
+		run  func() error
+	}{
+		{"behaviour cloning", func() error { return t.cloneFrom(ctx, l.good) }},
+		{"reward model", func() error { return t.learnReward(ctx, l.records) }},
+		{"measuring it", func() error { return x.measure(ctx, t.reward, l.unseen) }},
+		{"GRPO", func() error { return t.improve(ctx, l.items) }},
+		{"control", func() error { return t.improveAtRandom(ctx, l.items) }},
 	}
 	if !x.control {
-		return t, nil
+		stages = stages[:len(stages)-1]
 	}
-	return t, x.timed("control", func() error { return t.improveAtRandom(ctx, x.train.items) })
+	for _, s := range stages {
+		if err := x.timed(s.name, s.run); err != nil {
+			return nil, err
+		}
+	}
+	x.out.Clone = t.cloned
+	return t, nil
 }
 
 // measure compares the reward model with records that it has not seen.

@@ -57,7 +57,7 @@ type flags struct {
 func parse(args []string, help io.Writer) (flags, error) {
 	var f flags
 	fs := cli.NewFlags("quickstart", "Run the whole method on a miniature social world.")
-	fs.StringVar(&f.out, "out", "quickstart-out", "`directory` for everything that is made; what is finished there is not made again")
+	fs.StringVar(&f.out, "out", filepath.Join("runs", "quickstart"), "`directory` for everything that is made; what is finished there is not made again")
 	fs.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn")
 	fs.IntVar(&f.seeds, "seeds", 1, "`number` of experiments, with the seeds seed, seed+1, ...")
 	fs.BoolVar(&f.control, "control", false, "train on shuffled rewards as well, and fail if a claim does not hold")

@@ -22,21 +22,21 @@ type settings struct {
 
 // standard returns the settings of an experiment that takes a few minutes.
 func standard(seed uint64) settings {
-	s := settings{episodes: 24, cloneOf: 3, cases: 16}
+	s := settings{episodes: 48, cloneOf: 4, cases: 12}
 	s.clone.FitConfig = policy.FitConfig{
-		Epochs: 14, Patience: 3, Batch: 32, LR: 3e-3, Warmup: 20, Schedule: "cosine", Held: 0.1,
+		Epochs: 12, Patience: 3, Batch: 32, LR: 3e-3, Warmup: 30, Schedule: "cosine", Held: 0.1,
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.reward.FitConfig = policy.FitConfig{
-		Epochs: 5, Batch: 64, LR: 1e-3, Warmup: 20, Schedule: "linear", Held: 0.1,
+		Epochs: 3, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "cosine", Held: 0.1,
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.grpo = grpo.Default()
 	s.grpo.Group, s.grpo.MicroBatch, s.grpo.Accumulation = 8, 8, 16
 	s.grpo.Temperature, s.grpo.TopK = 1, 0
 	s.grpo.MaxCompletion = 48
-	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 5e-4, 5, 80
-	s.grpo.Beta = 0.03
+	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 3e-4, 5, 100
+	s.grpo.Beta, s.grpo.Shuffle = 0.05, false
 	s.grpo.SaveEvery, s.grpo.EvalEvery = 20, 0
 	s.grpo.Seed = seed
 	return s
@@ -46,7 +46,7 @@ func standard(seed uint64) settings {
 // vocabulary of 512.
 func modelConfig(endToken int) policy.Config {
 	return policy.Config{
-		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 192, Layers: 3,
+		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 128, Layers: 4,
 		Heads: 4, KVHeads: 2, HeadDim: 32, RMSNormEps: 1e-6, RopeTheta: 10000, MaxPositions: 1024,
 		TieEmbeddings: true, EOS: []int{endToken}, InitializerRange: 0.05,
 	}

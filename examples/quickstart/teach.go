@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"path/filepath"
 
@@ -93,14 +94,15 @@ func (t *taught) optimise(ctx context.Context, name, dir string, s reward.Scorer
 		return nil, err
 	}
 	defer trainer.Close()
-	return p, trainer.Train(ctx, each(items))
+	return p, trainer.Train(ctx, mixed(items, cfg.Seed))
 }
 
-// each makes a sequence of items.
-func each(items []episode.Item) func(yield func(episode.Item, error) bool) {
+// mixed is a sequence of the items in random order, so that the prompts of a step come
+// from many episodes.
+func mixed(items []episode.Item, seed uint64) iter.Seq2[episode.Item, error] {
 	return func(yield func(episode.Item, error) bool) {
-		for _, it := range items {
-			if !yield(it, nil) {
+		for _, i := range rand.New(rand.NewPCG(seed, uint64(len(items)))).Perm(len(items)) {
+			if !yield(items[i], nil) {
 				return
 			}
 		}

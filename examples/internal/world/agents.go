@@ -43,11 +43,11 @@ const (
 )
 
 // stumbles is how often a [Noisy] player stumbles over its words.
-const stumbles = 0.1
+const stumbles = 0.05
 
 // Noisy returns a player of mixed skill: each episode draws one skill, and
 // tone, act and option of a move are each the best with that probability, and
-// otherwise any. Once in ten turns it stumbles over its words as well: one or two
+// otherwise any. Once in twenty turns it stumbles over its words as well: one or two
 // are lost, mistaken or too many, and mostly the partner does not understand.
 // Such players are where training data come from: whoever learns from them what
 // moves are worth learns also that only whole sentences count.

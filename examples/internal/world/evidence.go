@@ -16,8 +16,8 @@ import (
 //
 //	goal         3 for an agreement "gladly", for an answer that tells what was
 //	             hidden, and for thanks after the agreement; 2 or 1 for an
-//	             agreement in a lesser mood; an opening counts by the mood it
-//	             leaves, 3, 2 or 1; else 1 where the mood rose, else 0
+//	             agreement in a lesser mood; 3 for an opening that lifts the mood
+//	             above nothing, else 2; else 1 where the mood rose, else 0
 //	relationship 3 where the mood rose or could not rise, 1 where it stayed, 0
 //	             where it fell; the other way round where the relationship came
 //	             out bad, since the credit is then for the damage
@@ -114,8 +114,10 @@ func goalCredit(x exchange) int {
 	switch {
 	case x.thanked(), x.told():
 		return 3
-	case x.answer == eventWords[Agreed], x.answer == eventWords[Opened]:
+	case x.answer == eventWords[Agreed]:
 		return max(x.mood+1, 1)
+	case x.answer == eventWords[Opened]:
+		return 2 + int(b2f(x.mood > 0))
 	case x.mood > x.before && !x.agreed:
 		return 1
 	}

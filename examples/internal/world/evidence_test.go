@@ -33,8 +33,8 @@ func TestEvidenceRules(t *testing.T) {
 		{"more talk after it", Favour, []Move{ask, offer(Gentle), ask}, 0, 0, 0},
 		{"thanks before it", Favour, []Move{ask, closes}, 0, 1, 0},
 		{"the partner gets angry and leaves", Favour, []Move{ask, {Tone: Cold, Act: Push}, {Tone: Cold, Act: Push}}, 0, 3, 0},
-		{"a good opening", Apology, []Move{{Tone: Gentle, Act: Open}}, 2, 3, 0},
-		{"a lesser one", Apology, []Move{{Tone: Ramble, Act: Open}}, 1, 1, 0},
+		{"a good opening", Apology, []Move{{Tone: Gentle, Act: Open}}, 3, 3, 0},
+		{"a lesser one", Apology, []Move{{Tone: Ramble, Act: Open}}, 2, 1, 0},
 		{"the right tone alone", Exchange, []Move{ask}, 1, 3, 0},
 	}
 	for _, r := range rules {
