@@ -26,16 +26,16 @@ func claims(outs []*outcome) []claim {
 	for _, o := range outs {
 		all = append(all, o.claims()...)
 	}
-	beats := func(other string) {
+	beats := func(other, what string) {
 		e := bootstrap(pairs(outs, goalMetric, grpoPlayer, other), difference)
 		all = append(all, claim{
-			Text: "GRPO beats the " + other + " on goal", Holds: e.Low > 0,
+			Text: "GRPO beats " + what + " on goal", Holds: e.Low > 0,
 			Figure: fmt.Sprintf("%+.2f [%+.2f, %+.2f]", e.Mean, e.Low, e.High),
 		})
 	}
-	beats(clonePlayer)
+	beats(clonePlayer, "the clone")
 	if _, ok := outs[0].find(controlPlayer); ok {
-		beats(controlPlayer)
+		beats(controlPlayer, "the control with shuffled rewards")
 	}
 	e := bootstrap(pairs(outs, wordsMetric, grpoPlayer, clonePlayer), rise)
 	return append(all, claim{

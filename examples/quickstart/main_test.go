@@ -44,7 +44,7 @@ func TestEverythingRuns(t *testing.T) {
 	for _, want := range []string{
 		"held-out scenarios", randomPlayer, clonePlayer, controlPlayer, grpoPlayer, bestPlayer,
 		"goal", "relationship", "knowledge", "words", grpoPlayer + " - " + clonePlayer, grpoPlayer + " - " + controlPlayer,
-		"FAIL  GRPO beats the cloned policy on goal", "PASS  seed 2: training never calls the judge",
+		"FAIL  GRPO beats the clone on goal", "PASS  seed 2: training never calls the judge",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output lacks %q:\n%s", want, out)

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
@@ -17,7 +18,10 @@ import (
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/internal/atomicfile"
 	"github.com/socialrl/socialrl/reward"
+	"gonum.org/v1/gonum/stat"
 )
+
+var smoothed = fmt.Sprintf("One curve for each seed. What is logged at every step is drawn as the mean of %d neighbouring steps.", 2*around+1)
 
 // writeReport writes what the experiments found as an HTML page.
 func writeReport(path string, outs []*outcome, all []claim) error {
@@ -35,7 +39,7 @@ func writeReport(path string, outs []*outcome, all []claim) error {
 	if err != nil {
 		return err
 	}
-	page.Add("How GRPO learned", curves.grpo...)
+	page.Add("How GRPO learned", append([]report.Block{report.Text(smoothed)}, curves.grpo...)...)
 	page.Add("How the clone and the reward model learned", curves.fit...)
 	page.Add("What the reward model predicts", scatters(outs)...)
 	blocks, err := dialogue(outs[0])
@@ -128,6 +132,9 @@ func (c chartSpec) draw(outs []*outcome) (report.Chart, error) {
 			if err != nil {
 				return chart, err
 			}
+			if !strings.HasPrefix(c.key, "eval_") {
+				y = smooth(y)
+			}
 			chart.Series = append(chart.Series, report.Series{Name: run.name, X: x, Y: y, Colour: run.colour})
 		}
 	}
@@ -152,6 +159,18 @@ func readCurve(path, key string) (steps, values []float64, err error) {
 			steps, values = append(steps, m["step"]), append(values, v)
 		}
 	}
+}
+
+// around is how many values on either side [smooth] takes in.
+const around = 4
+
+// smooth returns the means of neighbouring values.
+func smooth(y []float64) []float64 {
+	out := make([]float64, len(y))
+	for i := range y {
+		out[i] = stat.Mean(y[max(0, i-around):min(len(y), i+around+1)], nil)
+	}
+	return out
 }
 
 // scatters show predicted against true values, one chart for each seed.

@@ -28,7 +28,7 @@ func standard(seed uint64) settings {
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.reward.FitConfig = policy.FitConfig{
-		Epochs: 3, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "cosine", Held: 0.1,
+		Epochs: 3, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1,
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.grpo = grpo.Default()
@@ -36,7 +36,7 @@ func standard(seed uint64) settings {
 	s.grpo.Temperature, s.grpo.TopK = 1, 0
 	s.grpo.MaxCompletion = 48
 	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 3e-4, 5, 100
-	s.grpo.Beta, s.grpo.Shuffle = 0.05, false
+	s.grpo.Beta, s.grpo.Shuffle = 0.1, false
 	s.grpo.SaveEvery, s.grpo.EvalEvery = 20, 0
 	s.grpo.Seed = seed
 	return s

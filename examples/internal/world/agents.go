@@ -42,27 +42,40 @@ const (
 	mostSkill  = 0.75
 )
 
-// stumbles is how often a [Noisy] player stumbles over its words.
-const stumbles = 0.05
+// A [Noisy] player stumbles over its words in this share of its turns, and says
+// something that belongs to another kind of situation in that share.
+const (
+	stumbles  = 0.05
+	strayings = 0.05
+)
 
 // Noisy returns a player of mixed skill: each episode draws one skill, and
 // tone, act and option of a move are each the best with that probability, and
-// otherwise any. Once in twenty turns it stumbles over its words as well: one or two
-// are lost, mistaken or too many, and mostly the partner does not understand.
-// Such players are where training data come from: whoever learns from them what
-// moves are worth learns also that only whole sentences count.
+// otherwise any. Once in twenty turns it stumbles over its words as well: one or
+// two are lost, mistaken or too many; and once in twenty turns its words are of
+// another kind of situation. Mostly the partner does not understand either. Such
+// players are where training data come from: whoever learns from them what moves
+// are worth learns also that only whole sentences count, and only in their place.
 func Noisy(seed uint64) Player {
 	return func(c Case) episode.Agent {
 		skill := leastSkill + (mostSkill-leastSkill)*c.source(seed, purposeSkill).Float64()
 		r := c.source(seed, purposeMove)
-		return mover(c, func(s *state) episode.Action {
-			text := s.noisyMove(skill, r).Text(c.Scenario.Kind)
-			if r.Float64() < stumbles {
-				text = stumble(text, r)
-			}
-			return say(text)
-		})
+		return mover(c, func(s *state) episode.Action { return say(s.noisyText(skill, r)) })
 	}
+}
+
+// noisyText is what a noisy player says.
+func (s *state) noisyText(skill float64, r *rand.Rand) string {
+	m := s.noisyMove(skill, r)
+	switch x := r.Float64(); {
+	case x < stumbles:
+		return stumble(m.Text(s.c.Scenario.Kind), r)
+	case x < stumbles+strayings:
+		k := Kind(r.IntN(int(kinds)))
+		stray := moveTable[k].moves[r.IntN(len(moveTable[k].moves))]
+		return Move{m.Tone, stray.Act, stray.Option}.Text(k)
+	}
+	return m.Text(s.c.Scenario.Kind)
 }
 
 // stumble returns the text with one or two words lost, mistaken for others or too
