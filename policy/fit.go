@@ -21,6 +21,9 @@ type Objective struct {
 	// episode it comes from. Splits and shuffles move whole groups. nil makes
 	// each example a group of its own.
 	Groups []string
+	// Values are what the loss compares scores with, one for each example; nil for
+	// losses that need none. A run resumes with equal values only.
+	Values []float64
 	// Loss returns the loss of an optimiser step; batch holds indices into
 	// Examples, and Targets.Index indices into batch.
 	Loss func(batch []int) Loss
@@ -145,7 +148,8 @@ func (f *fit) settings() runSettings {
 		Examples: len(f.o.Examples), Data: digest(f.o)}
 }
 
-// digest returns the beginning of the SHA-256 sum of all tokens, targets and groups.
+// digest returns the beginning of the SHA-256 sum of all tokens, targets, groups and
+// values.
 func digest(o Objective) string {
 	h := sha256.New()
 	for i, e := range o.Examples {
@@ -155,6 +159,7 @@ func digest(o Objective) string {
 		}
 		fmt.Fprintf(h, "%q %d %v\n", group, e.First, e.Tokens)
 	}
+	fmt.Fprint(h, o.Values)
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 

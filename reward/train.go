@@ -111,6 +111,7 @@ func objective(examples []policy.Example, groups []string, values []float64) pol
 	return policy.Objective{
 		Examples: examples,
 		Groups:   groups,
+		Values:   values,
 		Loss: func(batch []int) policy.Loss {
 			return policy.SquaredError{Values: pick(values, batch)}
 		},
