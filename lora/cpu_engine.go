@@ -187,9 +187,15 @@ func (e *cpuEngine) NewWeight(t Tensor, kind Kind) (Weight, error) {
 		return nil, err
 	}
 	w := &cpuWeight{kind: kind, owner: e}
-	if kind == BF16 && t.DType == DTypeBF16 && aligned2(t.Data) {
+	switch {
+	case kind.Quantized():
+		w.packed, w.kind, err = packQuantized(t, kind, out, in)
+	case kind == BF16 && t.DType == DTypeBF16 && aligned2(t.Data):
 		w.packed = gemm.PackBF16(halves(t.Data), out, in)
-	} else if w.packed, err = packConverted(t, kind, out, in); err != nil {
+	default:
+		w.packed, err = packConverted(t, kind, out, in)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("lora: %w", err)
 	}
 	e.weights += w.Bytes()
@@ -210,6 +216,26 @@ func packConverted(t Tensor, kind Kind, out, in int) (*gemm.Packed, error) {
 		bits[i] = bf16Bits(x)
 	}
 	return gemm.PackBF16(bits, out, in), nil
+}
+
+// packQuantized packs a tensor as codes with scales, and returns the kind that they
+// have.
+func packQuantized(t Tensor, kind Kind, out, in int) (*gemm.Packed, Kind, error) {
+	if kind == Int8 {
+		codes, scales, err := quantizeInt8(t)
+		if err != nil {
+			return nil, kind, err
+		}
+		return gemm.PackInt8(codes, out, in, scales), kind, nil
+	}
+	q, err := QuantizeNF4(t, kind == NF4)
+	if err == nil {
+		err = q.NF4.check(q)
+	}
+	if err != nil {
+		return nil, kind, err
+	}
+	return gemm.PackNF4(q.Data, out, in, &q.NF4.Map, q.NF4.scales(), q.NF4.rounding()), q.NF4.kind(), nil
 }
 
 // ViewWeight makes a weight of a view.

@@ -64,7 +64,11 @@ type Memory interface {
 	Read(dst []float32, src View) error
 
 	// NewWeight takes over a frozen matrix [out, in] in the engine's own layout
-	// and at the given precision. The tensor's bytes are not needed afterwards.
+	// and at the given precision. The tensor's bytes are not needed afterwards. A
+	// tensor that is in 4 bits keeps its codes and scales under NF4 and NF4Single,
+	// whichever of the two it is, and stands for its numbers under the other kinds.
+	// The numbers of a quantised weight are the same on every engine: each is
+	// computed in float32 from its code, and everything after that as for F32.
 	NewWeight(t Tensor, kind Kind) (Weight, error)
 	// ViewWeight makes a weight of a view [out, in] without copying: it follows
 	// the view as that is trained.
@@ -91,19 +95,34 @@ type Kind int
 // Kinds of weights. Arithmetic is float32 (float64 on the reference engine)
 // whatever the kind.
 const (
-	F32  Kind = iota // as read, 4 bytes each
-	BF16             // rounded to nearest even, 2 bytes each
+	F32       Kind = iota // as read, 4 bytes each
+	BF16                  // rounded to nearest even, 2 bytes each
+	NF4                   // 4 bits and scales in 8 bits, 0.516 bytes each: see [QuantizeNF4]
+	NF4Single             // 4 bits and scales in float32, 0.563 bytes each
+	Int8                  // 8 bits and a scale in float32 for each 64 of a row, 1.063 bytes each
 )
+
+// kindNames holds the name of each kind.
+var kindNames = [...]string{F32: "f32", BF16: "bf16", NF4: "nf4", NF4Single: "nf4-single", Int8: "int8"}
+
+// Kinds returns all kinds of weights, in the order of their values.
+func Kinds() []Kind {
+	all := make([]Kind, len(kindNames))
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
+// Quantized reports whether the kind keeps codes with scales rather than numbers.
+func (k Kind) Quantized() bool { return k == NF4 || k == NF4Single || k == Int8 }
 
 // String returns the kind's usual name.
 func (k Kind) String() string {
-	switch k {
-	case F32:
-		return "f32"
-	case BF16:
-		return "bf16"
+	if k < 0 || int(k) >= len(kindNames) {
+		return "unknown kind"
 	}
-	return "unknown kind"
+	return kindNames[k]
 }
 
 // Weight is a matrix [out, in] in an engine's own layout. One copy serves the

@@ -1,6 +1,9 @@
 package lora
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // float is the type in which an engine on the host calculates.
 type float interface{ float32 | float64 }
@@ -155,8 +158,8 @@ func (m *hostMemory[F]) release() { *m = hostMemory[F]{size: m.size} }
 
 // weightShape returns the shape of a tensor that is to be a weight.
 func weightShape(t Tensor, kind Kind) (out, in int, err error) {
-	if kind != F32 && kind != BF16 {
-		return 0, 0, fmt.Errorf("lora: tensor %s: kind of weight %d is unknown, allowed are f32 and bf16", t.Name, int(kind))
+	if !slices.Contains(Kinds(), kind) {
+		return 0, 0, fmt.Errorf("lora: tensor %s: kind of weight %d is unknown, allowed are %v", t.Name, int(kind), Kinds())
 	}
 	if len(t.Shape) != 2 {
 		return 0, 0, fmt.Errorf("lora: tensor %s: a weight has two dimensions, this has shape %v", t.Name, t.Shape)

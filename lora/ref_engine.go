@@ -56,21 +56,18 @@ func (w *refWeight) Release() {
 	*w = refWeight{}
 }
 
-// NewWeight converts the tensor; kind BF16 rounds it first.
+// NewWeight converts the tensor to the numbers that the kind keeps of it.
 func (e *refEngine) NewWeight(t Tensor, kind Kind) (Weight, error) {
 	out, in, err := weightShape(t, kind)
 	if err != nil {
 		return nil, err
 	}
-	values, err := t.Floats()
+	values, kind, err := keptNumbers(t, kind)
 	if err != nil {
 		return nil, fmt.Errorf("lora: %w", err)
 	}
 	data := make([]float64, len(values))
 	for i, x := range values {
-		if kind == BF16 {
-			x = roundBF16(x)
-		}
 		data[i] = float64(x)
 	}
 	w := &refWeight{
@@ -80,6 +77,30 @@ func (e *refEngine) NewWeight(t Tensor, kind Kind) (Weight, error) {
 	}
 	e.weights += w.Bytes()
 	return w, nil
+}
+
+// keptNumbers returns the numbers that a weight of the kind stands for, and the kind
+// that it has: of the two in 4 bits, the one that the tensor is stored in.
+func keptNumbers(t Tensor, kind Kind) ([]float32, Kind, error) {
+	switch kind {
+	case NF4, NF4Single:
+		q, err := QuantizeNF4(t, kind == NF4)
+		if err != nil {
+			return nil, kind, err
+		}
+		values, err := q.Floats()
+		return values, q.NF4.kind(), err
+	case Int8:
+		values, err := roundInt8(t)
+		return values, kind, err
+	}
+	values, err := t.Floats()
+	if kind == BF16 {
+		for i, x := range values {
+			values[i] = roundBF16(x)
+		}
+	}
+	return values, kind, err
 }
 
 // ViewWeight makes a weight of a view.

@@ -46,8 +46,12 @@ type Tensor struct {
 	Shape []int
 	// Data is the elements' bytes, Elems() times DType.Size() of them. Of a tensor
 	// of an open file it is the mapped memory itself: it must not be written, and
-	// ends with [Safetensors.Close].
+	// ends with [Safetensors.Close]. A matrix in 4 bits (NF4) has two elements a
+	// byte, the first in the upper half, and type U8.
 	Data []byte
+	// NF4 says what the codes of a matrix in 4 bits stand for; nil for all other
+	// tensors. Shape is the matrix's.
+	NF4 *NF4State
 }
 
 // OpenSafetensors opens one safetensors file. A file that is truncated or does

@@ -95,7 +95,7 @@ func (t Tensor) Elems() int {
 }
 
 // Floats returns the elements as float32, in a slice of their own. BF16 and F16
-// convert exactly; other types than these and F32 are an error that names them.
+// convert exactly, and so do codes of 4 bits with their scales; other types than these and F32 are an error that names them.
 func (t Tensor) Floats() ([]float32, error) {
 	if err := t.stFloating(); err != nil {
 		return nil, err
@@ -157,11 +157,18 @@ func (t Tensor) stFloating() error {
 	case DTypeF32, DTypeF16, DTypeBF16:
 		return nil
 	}
+	if t.NF4 != nil {
+		return t.NF4.check(t)
+	}
 	return fmt.Errorf("tensor %q has type %s: F32, F16 and BF16 convert to float32", t.Name, t.DType)
 }
 
 // stDecode converts elements first, first+1, ... of a floating tensor into dst.
 func (t Tensor) stDecode(dst []float32, first int) {
+	if t.NF4 != nil {
+		t.NF4.decode(dst, t.Data, first)
+		return
+	}
 	size := t.DType.Size()
 	src := t.Data[first*size:][:len(dst)*size]
 	switch t.DType {

@@ -17,7 +17,9 @@ func testHead(s *suite) {
 	s.head(3, 8, 5000, 0.7, true, lora.F32)  // several blocks of the vocabulary
 	s.head(3, 8, 2049, 1.3, false, lora.F32) // a last block of one token
 	s.head(530, 4, 40, 2, true, lora.F32)    // several chunks of rows
-	s.head(9, 33, 100, 0.25, false, lora.BF16)
+	for _, kind := range lora.Kinds()[1:] {
+		s.head(9, 33, 100, 0.25, false, kind)
+	}
 	s.head(9, 33, 100, 1, true, lora.F32)
 }
 

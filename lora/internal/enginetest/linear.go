@@ -27,6 +27,7 @@ func (s *suite) layerOf(in, out, rank int, biased, asView bool, kind lora.Kind, 
 		l.ref.DW, l.got.DW = l.dw.ref, l.dw.got
 	} else {
 		l.ref.W, l.got.W = s.weights(tensorOf(lora.DTypeF32, out, in, l.w), kind)
+		l.w = s.numbers(l.ref.W)
 	}
 	if biased {
 		b := s.operand(1, out, l.bias)
@@ -42,6 +43,17 @@ func (s *suite) layerOf(in, out, rank int, biased, asView bool, kind lora.Kind, 
 		l.ref.DA, l.got.DA, l.ref.DB, l.got.DB = l.da.ref, l.da.got, l.db.ref, l.db.got
 	}
 	return l
+}
+
+// numbers returns what a weight of the reference engine stands for.
+func (s *suite) numbers(w lora.Weight) []float32 {
+	ids := make([]int32, w.Out())
+	for i := range ids {
+		ids[i] = int32(i)
+	}
+	v := s.ref.NewView(w.Out(), w.In())
+	s.ref.Gather(v, w, ids)
+	return s.read(s.ref, v)
 }
 
 // magnitudes returns the layer on the reference engine with all signs taken away:
@@ -87,13 +99,15 @@ func testLinear(s *suite) {
 	}
 	for _, in := range []int{1, 31, 32, 65, 100} {
 		for _, out := range []int{1, 2, 32, 33, 70} {
-			for i, kind := range []lora.Kind{lora.F32, lora.BF16} {
-				s.linear(9, s.layerOf(in, out, 3*i, in%2 == 0, false, kind, lora.Dropout{}), out%2 == 0)
+			for i, kind := range lora.Kinds() {
+				s.linear(9, s.layerOf(in, out, 3*(i%2), in%2 == 0, false, kind, lora.Dropout{}), out%2 == 0)
 			}
 			s.linear(6, s.layerOf(in, out, in%3, out%2 == 0, true, lora.F32, lora.Dropout{}), in%2 == 0)
 		}
 	}
-	s.linear(5, s.layerOf(500, 64, 16, true, false, lora.BF16, lora.Dropout{}), true)
+	for _, kind := range lora.Kinds() {
+		s.linear(5, s.layerOf(500, 64, 16, true, false, kind, lora.Dropout{}), true)
+	}
 }
 
 // testDropout compares layers whose branch drops inputs: the same elements.

@@ -101,7 +101,7 @@ func (s *suite) weights(t lora.Tensor, kind lora.Kind) (ref, got lora.Weight) {
 func testWeights(s *suite) {
 	for _, shape := range [][2]int{{1, 1}, {5, 7}, {32, 32}, {33, 65}, {64, 31}, {70, 100}} {
 		for _, dtype := range []lora.DType{lora.DTypeF32, lora.DTypeBF16} {
-			for _, kind := range []lora.Kind{lora.F32, lora.BF16} {
+			for _, kind := range lora.Kinds() {
 				s.gather(tensorOf(dtype, shape[0], shape[1], s.values(shape[0]*shape[1])), kind)
 			}
 		}

@@ -43,13 +43,9 @@ func Mul(dx, dy Dense, w *Packed, alpha, beta float32, p *Pool) {
 // the result of Mul bit by bit.
 func MulRange(dx, dy Dense, w *Packed, n0, n1 int, alpha, beta float32, p *Pool) {
 	w.checkRange(n0, n1)
-	source := panelsTransposed
-	if w.BF16() {
-		source = panelsBF16Transposed
-	}
 	p.multiply(product{
 		y: dx, left: dy, alpha: alpha, beta: beta,
-		source: source, w: w, first: n0,
+		source: transposedSource(w), w: w, first: n0,
 		m: dy.Rows, n: w.k, k: n1 - n0, leftCols: dy.Cols,
 	})
 }
@@ -77,10 +73,24 @@ func Gemm(transA, transB bool, alpha float32, a, b Dense, beta float32, c Dense,
 
 // panelSource returns how MulT reads w.
 func panelSource(w *Packed) source {
-	if w.BF16() {
+	switch {
+	case w.Quantized():
+		return panelsQuant
+	case w.BF16():
 		return panelsBF16
 	}
 	return panels
+}
+
+// transposedSource returns how Mul reads w.
+func transposedSource(w *Packed) source {
+	switch {
+	case w.Quantized():
+		return panelsQuantTransposed
+	case w.BF16():
+		return panelsBF16Transposed
+	}
+	return panelsTransposed
 }
 
 // checkRange panics unless [n0, n1) is a range of rows that begins with a panel.

@@ -47,6 +47,9 @@ type kernels struct {
 	widen      func(dst *float32, src *uint32, n int)
 	widenPairs func(dst *float32, src *byte, n int)
 
+	unpack4 [roundings]unpackFunc // codes of 4 bits, by rounding
+	unpack8 unpackFunc            // codes of 8 bits
+
 	peak    func(rounds int) // see Peak
 	peakOps float64          // operations of a round
 }
@@ -77,6 +80,8 @@ var generic = kernels{
 	transpose:  transposeGo,
 	widen:      widenGo,
 	widenPairs: widenPairsGo,
+	unpack4:    unpack4Generic,
+	unpack8:    unpack8Go,
 	peak:       peakGo,
 	peakOps:    4 * 2,
 }

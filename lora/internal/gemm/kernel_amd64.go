@@ -37,6 +37,8 @@ var avx512 = kernels{
 	transpose:  transpose16AVX512,
 	widen:      widenAVX512,
 	widenPairs: widenPairsAVX512,
+	unpack4:    unpack4Generic,
+	unpack8:    unpack8Go,
 	peak:       peakAVX512,
 	peakOps:    12 * 16 * 2,
 }
@@ -63,6 +65,8 @@ var avx2 = kernels{
 	transpose:  transpose8AVX2,
 	widen:      widenAVX2,
 	widenPairs: widenPairsAVX2,
+	unpack4:    unpack4Generic,
+	unpack8:    unpack8Go,
 	peak:       peakAVX2,
 	peakOps:    12 * 8 * 2,
 }

@@ -43,6 +43,10 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 		j.transposePanels(dst, panel, k0, k)
 	case panelsBF16Transposed:
 		j.transposePairs(dst, j.pool.workers[worker].pairs, panel, k0, k)
+	case panelsQuant:
+		j.w.unpack(j.pool.kern, dst, j.first+panel*NR, k0, k)
+	case panelsQuantTransposed:
+		j.unpackTransposed(dst, asFloats(j.pool.workers[worker].pairs), panel, k0, k)
 	case denseRows:
 		j.copyRows(dst, panel, k0, k)
 	case denseTransposed:

@@ -10,18 +10,21 @@ import (
 const NR = 32
 
 // Packed is a frozen matrix W [N, K] (N output features, K input features), held
-// once in the order in which the kernels read it, as float32 or bfloat16.
+// once in the order in which the kernels read it, as float32, bfloat16, or codes of 4
+// or 8 bits with scales ([PackNF4], [PackInt8]).
 //
 // W is cut into panels of NR rows. A float32 panel is [K][NR], a bfloat16 panel
-// is [K/2][NR][2]: two neighbours along K lie side by side. Missing rows of the
+// is [K/2][NR][2]: two neighbours along K lie side by side; one of codes is
+// [K][NR]. Missing rows of the
 // last panel, and K up to the next multiple of NR, are zero.
 //
 // A Packed is immutable and safe for concurrent use.
 type Packed struct {
 	n, k  int
-	depth int       // k rounded up to a multiple of NR
-	f32   []float32 // panels, or nil
-	bf16  []uint32  // panels of pairs, the lower k in the lower half, or nil
+	depth int        // k rounded up to a multiple of NR
+	f32   []float32  // panels, or nil
+	bf16  []uint32   // panels of pairs, the lower k in the lower half, or nil
+	quant *quantized // codes, or nil
 }
 
 // PackF32 packs w, whose rows are output features, as float32.
@@ -88,8 +91,17 @@ func (p *Packed) Cols() int { return p.k }
 // BF16 reports whether the values are held as bfloat16.
 func (p *Packed) BF16() bool { return p.bf16 != nil }
 
-// Bytes returns the memory that the values take, padding included.
-func (p *Packed) Bytes() int64 { return int64(len(p.f32)+len(p.bf16)) * 4 }
+// Quantized reports whether the values are held as codes of 4 or 8 bits.
+func (p *Packed) Quantized() bool { return p.quant != nil }
+
+// Bytes returns the memory that the values take, scales and padding included.
+func (p *Packed) Bytes() int64 {
+	n := int64(len(p.f32)+len(p.bf16)) * 4
+	if p.quant != nil {
+		n += int64(len(p.quant.codes)) + p.quant.scales.bytes()
+	}
+	return n
+}
 
 // Row copies row i of W, 0 <= i < Rows(), widened to float32, to dst[:Cols()].
 func (p *Packed) Row(i int, dst []float32) {
@@ -97,6 +109,12 @@ func (p *Packed) Row(i int, dst []float32) {
 		panic("gemm: bad row or short destination")
 	}
 	dst = dst[:p.k]
+	if p.quant != nil {
+		for k := range dst {
+			dst[k] = p.value(i, k)
+		}
+		return
+	}
 	if p.bf16 == nil {
 		panel := p.f32[i/NR*NR*p.depth:]
 		for k := range dst {
@@ -134,4 +152,9 @@ func aligned(n int) []float32 {
 // asWords returns the bits of s, sharing its memory.
 func asWords(s []float32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
+}
+
+// asFloats is the inverse of asWords.
+func asFloats(s []uint32) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
 }

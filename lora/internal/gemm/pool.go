@@ -38,7 +38,7 @@ type worker struct {
 	wake    chan struct{}
 	parked  atomic.Bool
 	scratch []float32 // one block of the right factor, see product.layOut
-	pairs   []uint32  // transposed pairs on their way there
+	pairs   []uint32  // a block of NR × NR on its way there
 	_       [64]byte  // keep neighbours on other cache lines
 }
 
@@ -74,7 +74,7 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	p.packRows, p.runTiles = p.job.pack, p.job.run
 	for i := range p.workers {
 		p.workers[i].scratch = aligned(blockK * NR)
-		p.workers[i].pairs = asWords(aligned(NR * NR / 2))
+		p.workers[i].pairs = asWords(aligned(NR * NR))
 		if i > 0 {
 			p.workers[i].wake = make(chan struct{}, 1)
 			go p.serve(i)

@@ -24,12 +24,14 @@ const (
 type source int
 
 const (
-	panels               source = iota // packed float32, read in place
-	panelsBF16                         // packed bfloat16
-	panelsTransposed                   // packed float32, reduction over rows
-	panelsBF16Transposed               // packed bfloat16, reduction over rows
-	denseRows                          // plain [K, N]
-	denseTransposed                    // plain [N, K]
+	panels                source = iota // packed float32, read in place
+	panelsBF16                          // packed bfloat16
+	panelsTransposed                    // packed float32, reduction over rows
+	panelsBF16Transposed                // packed bfloat16, reduction over rows
+	panelsQuant                         // packed codes
+	panelsQuantTransposed               // packed codes, reduction over rows
+	denseRows                           // plain [K, N]
+	denseTransposed                     // plain [N, K]
 )
 
 // product is one matrix product in progress.

@@ -1,0 +1,203 @@
+package gemm
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// coded is a quantised matrix and its numbers, written out by the definition.
+type coded struct {
+	packed *Packed
+	plain  Dense
+}
+
+// codedCases makes n × k in every form that there is.
+func codedCases(n, k int) map[string]coded {
+	r := rand.New(rand.NewPCG(uint64(n), uint64(k)))
+	cases := map[string]coded{"int8": codedInt8(r, n, k)}
+	for round, name := range map[Rounding]string{RoundNone: "nf4", RoundBF16: "nf4 bf16", RoundF16: "nf4 f16"} {
+		cases[name] = codedNF4(r, n, k, round, false)
+		cases[name+" double"] = codedNF4(r, n, k, round, true)
+	}
+	return cases
+}
+
+func codedInt8(r *rand.Rand, n, k int) coded {
+	blocks := (k + 63) / 64
+	codes, scales, plain := make([]int8, n*k), normal(r, n*blocks), View(make([]float32, n*k), n, k)
+	for i := range codes {
+		codes[i] = int8(r.IntN(256) - 128)
+		plain.Data[i] = float32(codes[i]) * scales[i/k*blocks+i%k/64]
+	}
+	return coded{PackInt8(codes, n, k, scales), plain}
+}
+
+func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool) coded {
+	codes, table := make([]byte, (n*k+1)/2), [16]float32(normal(r, 16))
+	s := Scales{Values: normal(r, (n*k+63)/64)}
+	if double {
+		s = Scales{Codes: make([]byte, (n*k+63)/64), Map: (*[256]float32)(normal(r, 256)), Offset: 0.3}
+		s.Nested = normal(r, (len(s.Codes)+255)/256)
+		for b := range s.Codes {
+			s.Codes[b] = byte(r.IntN(256))
+		}
+	}
+	plain := View(make([]float32, n*k), n, k)
+	for i := range plain.Data {
+		code := r.IntN(16)
+		if i%2 == 0 {
+			codes[i/2] |= byte(code << 4) // the first of two stands in the upper half
+		} else {
+			codes[i/2] |= byte(code)
+		}
+		scale := float32(0)
+		if b := i / 64; double {
+			product := s.Map[s.Codes[b]] * s.Nested[b/256]
+			scale = float32(product) + s.Offset
+		} else {
+			scale = s.Values[b]
+		}
+		plain.Data[i] = round.Round(table[code] * scale)
+	}
+	return coded{PackNF4(codes, n, k, &table, s, round), plain}
+}
+
+func normal(r *rand.Rand, n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
+}
+
+// Products with codes are those with the numbers behind them, bit by bit, on every
+// variant, for any number of rows and any range of the matrix.
+func TestCodesMultiplyAsTheirNumbers(t *testing.T) {
+	shapes := [][2]int{
+		{1, 1}, {3, 64}, {32, 32}, // one panel
+		{33, 65},             // scales change in the middle of a row, at another place in each
+		{70, 96},             // scales common to 32 columns
+		{40, 500}, {520, 64}, // several blocks of the reduction, forward and backward
+		{300, 64}, // more than 256 scales
+	}
+	pools := everyPool(t)
+	for _, s := range shapes {
+		n, k := s[0], s[1]
+		for name, c := range codedCases(n, k) {
+			plain := PackF32(c.plain)
+			for _, m := range []int{1, 2, 5, 13, 40} {
+				if m > 13 && n*k > 5000 {
+					continue
+				}
+				for _, p := range pools {
+					what := fmt.Sprintf("%s %dx%dx%d on %s with %d", name, m, n, k, p.Variant(), p.Workers())
+					compareCoded(t, what, c.packed, plain, m, p)
+				}
+			}
+		}
+	}
+}
+
+func compareCoded(t *testing.T, what string, codes, plain *Packed, m int, p *Pool) {
+	t.Helper()
+	n, k := plain.Rows(), plain.Cols()
+	x, dy := frame(m, k, 3).noise(1), frame(m, n, 2).noise(2)
+	compare := func(what string, cols int, f func(y Dense, w *Packed)) {
+		t.Helper()
+		got, want := frame(m, cols, 5).with(0.5), frame(m, cols, 5).with(0.5)
+		f(got.Dense, codes)
+		f(want.Dense, plain)
+		same(t, what, got.Dense, want.Dense)
+		got.checkGuards(t, what)
+	}
+	compare("MulT "+what, n, func(y Dense, w *Packed) { MulT(y, x.Dense, w, 1, 0, p) })
+	compare("Mul "+what, k, func(dx Dense, w *Packed) { Mul(dx, dy.Dense, w, 1.5, 1, p) })
+	if n <= NR {
+		return
+	}
+	tail := Dense{Data: dy.Data[NR:], Rows: m, Cols: n - NR, Stride: dy.Stride}
+	compare("MulTRange "+what, n-NR, func(y Dense, w *Packed) { MulTRange(y, x.Dense, w, NR, n, -1, 1, p) })
+	compare("MulRange "+what, k, func(dx Dense, w *Packed) { MulRange(dx, tail, w, NR, n, 1, 1, p) })
+}
+
+func TestRowOfCodes(t *testing.T) {
+	for _, s := range [][2]int{{1, 1}, {33, 65}, {70, 96}} {
+		for name, c := range codedCases(s[0], s[1]) {
+			got := frame(s[0], s[1], 1)
+			for i := range s[0] {
+				c.packed.Row(i, got.Row(i))
+			}
+			same(t, name, got.Dense, c.plain)
+			got.checkGuards(t, name)
+		}
+	}
+}
+
+func TestBytesOfCodes(t *testing.T) {
+	const n, k = 64, 256
+	for name, want := range map[string]int64{
+		"int8":       n*k + n*k/64*4,
+		"nf4":        n*k/2 + n*k/64*4,
+		"nf4 double": n*k/2 + n*k/64 + n*k/64/256*4 + 256*4,
+	} {
+		c := codedCases(n, k)[name].packed
+		if got := c.Bytes(); got != want || !c.Quantized() {
+			t.Errorf("%s: %d bytes, want %d", name, got, want)
+		}
+	}
+}
+
+// Rounding to nearest, ties to even, against the distances to both neighbours.
+func TestRounding(t *testing.T) {
+	for _, c := range []struct {
+		round   Rounding
+		x, want float32
+		why     string
+	}{
+		{RoundNone, 1.0000001, 1.0000001, "as it is"},
+		{RoundBF16, 1 + 0x1p-8, 1, "a tie goes to the even neighbour below"},
+		{RoundBF16, 1 + 3*0x1p-8, 1 + 0x1p-6, "and above"},
+		{RoundBF16, -1 - 0x1.8p-8, -1 - 0x1p-7, "the nearer one, with the sign"},
+		{RoundF16, 1 + 0x1p-11, 1, "a tie goes to the even neighbour below"},
+		{RoundF16, 1 + 3*0x1p-11, 1 + 0x1p-9, "and above"},
+		{RoundF16, -0.1, -0.0999755859375, "the nearer one"},
+		{RoundF16, 65519, 65504, "the largest number"},
+		{RoundF16, -65520, float32(math.Inf(-1)), "beyond it"},
+		{RoundF16, 3*0x1p-25 + 0x1p-40, 0x1p-23, "subnormal"},
+		{RoundF16, 0x1p-25, 0, "half of the smallest"},
+		{RoundF16, float32(math.Copysign(0x1p-26, -1)), float32(math.Copysign(0, -1)), "keeps its sign"},
+	} {
+		if got := c.round.Round(c.x); math.Float32bits(got) != math.Float32bits(c.want) {
+			t.Errorf("%s: %v rounds to %v, want %v", c.why, c.x, got, c.want)
+		}
+	}
+}
+
+// All forms of codes, every scale from tiny to huge, are expanded by every variant
+// as by the plain loops.
+func TestUnpackingIsExact(t *testing.T) {
+	const k = 7
+	r := rand.New(rand.NewPCG(5, 5))
+	src, scale := make([]byte, k*NR), normal(r, NR)
+	table := [16]float32(normal(r, 16))
+	for i := range src {
+		src[i] = byte(r.IntN(256))
+	}
+	for e := -45; e < 40; e++ {
+		for c := range scale {
+			scale[c] = float32(math.Ldexp(r.NormFloat64(), e))
+		}
+		for _, kern := range available {
+			for i, expand := range append(kern.unpack4[:], kern.unpack8) {
+				want, got := frame(k, NR, 0), frame(k, NR, 0)
+				append(generic.unpack4[:], generic.unpack8)[i](&want.Data[0], &src[0], &scale[0], &table[0], k)
+				expand(&got.Data[0], &src[0], &scale[0], &table[0], k)
+				what := fmt.Sprintf("%s, form %d, scale 2^%d", kern.name, i, e)
+				same(t, what, got.Dense, want.Dense)
+				got.checkGuards(t, what)
+			}
+		}
+	}
+}
