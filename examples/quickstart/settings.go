@@ -28,15 +28,17 @@ func standard(seed uint64) settings {
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.reward.FitConfig = policy.FitConfig{
-		Epochs: 3, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1,
+		Epochs: 2, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1,
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.grpo = grpo.Default()
 	s.grpo.Group, s.grpo.MicroBatch, s.grpo.Accumulation = 8, 8, 16
 	s.grpo.Temperature, s.grpo.TopK = 1, 0
 	s.grpo.MaxCompletion = 48
-	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 3e-4, 5, 100
-	s.grpo.Beta, s.grpo.Shuffle = 0.1, false
+	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 5e-4, 5, 100
+	// A group of replies that the reward model finds about equally good says little: what
+	// it says is not blown up to the deviation of groups that say much.
+	s.grpo.Scale, s.grpo.Beta, s.grpo.Shuffle = grpo.ScaleBatch, 0.04, false
 	s.grpo.SaveEvery, s.grpo.EvalEvery = 20, 0
 	s.grpo.Seed = seed
 	return s
