@@ -41,9 +41,14 @@ type baseLinear struct {
 
 // LoadBase reads a Hugging Face model directory: config.json, generation_config.json and
 // tokenizer.json where there are such, and the weights in one or several safetensors
-// files. The
-// matrices are kept in the precision asked for. Tensors that are missing, unknown or
-// of another shape than the configuration says are one error that lists them.
+// files. Tensors that are missing, unknown or of another shape than the configuration
+// says are one error that lists them.
+//
+// The matrices are kept in the precision asked for. Kinds of 4 and 8 bits are for the
+// linear layers inside the blocks; embedding and heads stay as they are stored (BF16,
+// or else F32), as bitsandbytes has it. Of a checkpoint that is itself in 4 bits, the
+// kinds of 4 bits keep codes and scales as they are, and what it left unquantised
+// stays so; under the other kinds its numbers are computed once, at load.
 func LoadBase(eng lora.Engine, dir string, kind lora.Kind) (*Base, error) {
 	cfg, err := LoadConfig(dir)
 	if err != nil {
@@ -61,12 +66,22 @@ func LoadBase(eng lora.Engine, dir string, kind lora.Kind) (*Base, error) {
 	if err := cfg.MatchTensors(files); err != nil {
 		return nil, err
 	}
-	b, err := newBase(eng, cfg, kind, func(name string, _ []int) (lora.Tensor, bool) { return files.Tensor(name) })
+	b, err := newBase(eng, cfg, kind, stored(files))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	b.gen, b.dir = gen, dir
 	return b, b.loadTokenizer(dir)
+}
+
+// stored finds tensors in files that match the configuration.
+func stored(files *lora.Safetensors) source {
+	return func(name string, _ []int) (lora.Tensor, bool) {
+		if t, ok, err := files.NF4(name); ok && err == nil {
+			return t, true
+		}
+		return files.Tensor(name)
+	}
 }
 
 // loadTokenizer reads the tokenizer that lies beside the weights. A directory
@@ -140,15 +155,15 @@ func newBase(eng lora.Engine, cfg Config, kind lora.Kind, find source) (*Base, e
 	for _, t := range cfg.Tensors() {
 		l.shapes[t.Name] = t.Shape
 	}
-	l.embed = l.weight(embedName)
+	l.embed = l.matrix(embedName)
 	for i := range cfg.Layers {
 		l.layers = append(l.layers, l.layer(i))
 	}
 	l.norm = l.vector(finalNormName)
 	if cfg.Classifier {
-		l.score = l.weight(scoreName)
+		l.score = l.matrix(scoreName)
 	} else if !cfg.TieEmbeddings {
-		l.head = l.weight(headName)
+		l.head = l.matrix(headName)
 	}
 	if l.err == nil {
 		l.err = eng.Sync()
@@ -185,14 +200,43 @@ func (l *loader) tensor(name string) (lora.Tensor, bool) {
 	return l.find(name, shape)
 }
 
+// weight loads the matrix of a linear layer inside a block.
 func (l *loader) weight(name string) lora.Weight {
 	t, ok := l.tensor(name)
 	if !ok {
 		return nil
 	}
-	w, err := l.eng.NewWeight(t, l.kind)
+	if l.kind.Quantized() && l.cfg.Quantization != nil && t.NF4 == nil {
+		return l.place(t, asStored(t)) // which the checkpoint left alone
+	}
+	return l.place(t, l.kind)
+}
+
+// matrix loads the embedding or a head.
+func (l *loader) matrix(name string) lora.Weight {
+	t, ok := l.tensor(name)
+	if !ok {
+		return nil
+	}
+	if l.kind.Quantized() && t.NF4 == nil {
+		return l.place(t, asStored(t))
+	}
+	return l.place(t, l.kind)
+}
+
+// asStored returns the kind that keeps a tensor's numbers as they are.
+func asStored(t lora.Tensor) lora.Kind {
+	if t.DType == lora.DTypeBF16 {
+		return lora.BF16
+	}
+	return lora.F32
+}
+
+// place hands a matrix to the engine.
+func (l *loader) place(t lora.Tensor, kind lora.Kind) lora.Weight {
+	w, err := l.eng.NewWeight(t, kind)
 	if err != nil {
-		l.err = fmt.Errorf("%s: %w", name, err)
+		l.err = fmt.Errorf("%s: %w", t.Name, err)
 		return nil
 	}
 	return w

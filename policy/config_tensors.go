@@ -99,17 +99,27 @@ func (c Config) Parameters() int64 {
 
 // MatchTensors checks that the set holds the tensors of the configuration in their
 // shapes. All that are missing, unknown or of another shape are listed in one
-// error, a [lora.Mismatch]. Checkpoints in 4 bits have tensors of another kind and
-// are refused.
+// error, a [lora.Mismatch]. Where the configuration says that weights are quantised, a
+// matrix may be in 4 bits (see [lora.Safetensors.NF4]); it has the shape of what it
+// stands for.
 func (c Config) MatchTensors(s *lora.Safetensors) error {
-	if c.Quantization != nil {
-		return fmt.Errorf("%s: quantization_config: weights stored in 4 bits are not supported", s.Path())
-	}
 	var missing, unknown, misshaped []string
 	known := map[string]bool{}
 	for _, want := range c.Tensors() {
 		known[want.Name] = true
 		t, ok := s.Tensor(want.Name)
+		if c.Quantization != nil {
+			q, quantized, err := s.NF4(want.Name)
+			if err != nil {
+				return err
+			}
+			if quantized {
+				t = q
+				for _, part := range lora.NF4Parts(want.Name, q.NF4.Double()) {
+					known[part] = true
+				}
+			}
+		}
 		switch {
 		case !ok && !want.Optional:
 			missing = append(missing, want.Name)

@@ -113,19 +113,19 @@ func TestRewardBase(t *testing.T) {
 func TestUsage(t *testing.T) {
 	_, good := files(t)
 	for line, more := range map[string]string{
-		"-out is missing":                         "",
-		"no loss is called \"ppo\"":               "-out o -loss ppo",
-		"Schedule is wavy, want linear":           "-out o -schedule wavy",
-		"Group is 1, want at least 2":             "-out o -group 1",
-		"want a multiple of Group, 3":             "-out o -group 3",
-		"-data is missing":                        "-out o -data=",
-		"-held-out is 2":                          "-out o -held-out 2",
-		"-eval-items is 0":                        "-out o -eval-items 0",
-		"nothing is rewarded":                     "-out o -reward-model= -words-weight 0",
-		"-reward-base needs -reward-model":        "-out o -reward-model= -reward-base b",
-		"unexpected argument \"x\"":               "-out o x",
-		"-dtype is \"f16\", want f32 or bf16":     "-out o -dtype f16",
-		"-select is \"worst\", want best, judged": "-out o -select worst",
+		"-out is missing":                                "",
+		"no loss is called \"ppo\"":                      "-out o -loss ppo",
+		"Schedule is wavy, want linear":                  "-out o -schedule wavy",
+		"Group is 1, want at least 2":                    "-out o -group 1",
+		"want a multiple of Group, 3":                    "-out o -group 3",
+		"-data is missing":                               "-out o -data=",
+		"-held-out is 2":                                 "-out o -held-out 2",
+		"-eval-items is 0":                               "-out o -eval-items 0",
+		"nothing is rewarded":                            "-out o -reward-model= -words-weight 0",
+		"-reward-base needs -reward-model":               "-out o -reward-model= -reward-base b",
+		"unexpected argument \"x\"":                      "-out o x",
+		"-dtype is \"f16\", want f32, bf16, nf4 or int8": "-out o -dtype f16",
+		"-select is \"worst\", want best, judged":        "-out o -select worst",
 	} {
 		want(t, 2, line, append(append([]string{}, good...), strings.Fields(more)...)...)
 	}

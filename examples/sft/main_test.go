@@ -180,7 +180,7 @@ func TestWrongUsage(t *testing.T) {
 		"-model m -data d -out o -lr 0":               "-lr is 0",
 		"-model m -data d -out o -batch 0":            "-batch is 0, want at least 1",
 		"-model m -data d -out o -rank -1":            "-rank is -1, want at least 1",
-		"-model m -data d -out o -dtype f8":           `-dtype is "f8", want f32 or bf16`,
+		"-model m -data d -out o -dtype f8":           `-dtype is "f8", want f32, bf16, nf4 or int8`,
 		"-model m -data d -out o -budget 9":           "-max-length 4096 is more than -budget 9",
 		"-model m -data d -out o -select x":           `-select is "x", want best, judged or all`,
 		"-model m -data d -out o -held-out 1":         "-held-out is 1",

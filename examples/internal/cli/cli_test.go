@@ -61,7 +61,7 @@ func TestRequired(t *testing.T) {
 }
 
 func TestModelFlags(t *testing.T) {
-	if _, _, err := (&Model{DType: "f8"}).Open(); err == nil || err.Error() != `-dtype is "f8", want f32 or bf16` {
+	if _, _, err := (&Model{DType: "f8"}).Open(); err == nil || err.Error() != `-dtype is "f8", want f32, bf16, nf4 or int8` {
 		t.Errorf("error %v", err)
 	}
 	got := (&Adapter{Rank: 2, Alpha: 4, Targets: "q_proj, v_proj"}).Config()

@@ -17,7 +17,7 @@ import (
 type Model struct {
 	Dir      string // Hugging Face model directory
 	Device   string // of lora.Open
-	DType    string // of the frozen weights: f32 or bf16
+	DType    string // of the frozen weights: f32, bf16, nf4 or int8
 	Template string // .jinja file; "" stands for the model's own
 }
 
@@ -25,7 +25,7 @@ type Model struct {
 func (m *Model) Define(fs *flag.FlagSet) {
 	fs.StringVar(&m.Dir, "model", "", "Hugging Face model `directory` (required)")
 	fs.StringVar(&m.Device, "device", "cpu", "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0")
-	fs.StringVar(&m.DType, "dtype", "bf16", "`type` in which the frozen weights are kept: f32 or bf16")
+	fs.StringVar(&m.DType, "dtype", "bf16", "`type` in which the frozen weights are kept: f32, bf16, or in the blocks nf4 (4 bits) or int8 (8 bits)")
 	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
 }
 
@@ -56,7 +56,7 @@ func (m *Model) Open() (base *policy.Base, close func(), err error) {
 }
 
 func parseKind(name string) (lora.Kind, error) {
-	kinds := []lora.Kind{lora.F32, lora.BF16}
+	kinds := []lora.Kind{lora.F32, lora.BF16, lora.NF4, lora.Int8}
 	var known []string
 	for _, k := range kinds {
 		if k.String() == name {
@@ -64,7 +64,8 @@ func parseKind(name string) (lora.Kind, error) {
 		}
 		known = append(known, k.String())
 	}
-	return 0, Usagef("-dtype is %q, want %s", name, strings.Join(known, " or "))
+	last := len(known) - 1
+	return 0, Usagef("-dtype is %q, want %s or %s", name, strings.Join(known[:last], ", "), known[last])
 }
 
 // setTemplate reads the tokenizer once more, with the template of the flag.
