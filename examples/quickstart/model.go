@@ -65,7 +65,6 @@ type sampler struct {
 	seed   uint64
 	tokens int // most tokens of a reply
 	rounds uint64
-	told   func(round, prompts int)
 }
 
 func newSampler(p *policy.Policy, seed uint64, tokens int) (*sampler, error) {
