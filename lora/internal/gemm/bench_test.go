@@ -2,6 +2,7 @@ package gemm
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -58,7 +59,11 @@ func BenchmarkMulT(b *testing.B) {
 		m, n, k := s[0], s[1], s[2]
 		x, y, w := frame(m, k, 0).noise(1), frame(m, n, 0), frame(n, k, 0).noise(2)
 		bits, _ := toBF16(w.Dense)
-		for name, packed := range map[string]*Packed{"f32": PackF32(w.Dense), "bf16": PackBF16(bits, n, k)} {
+		cases := map[string]*Packed{"f32": PackF32(w.Dense), "bf16": PackBF16(bits, n, k)}
+		for name, c := range codedCases(n, k) {
+			cases[name] = c.packed
+		}
+		for name, packed := range cases {
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {
 					report(b, 2*float64(m)*float64(n)*float64(k), float64(packed.Bytes()), func() {
@@ -115,12 +120,19 @@ func BenchmarkStream(b *testing.B) {
 	const n, k = 4864, 896
 	w := frame(n, k, 0).noise(2)
 	bits, _ := toBF16(w.Dense)
-	for _, name := range []string{"f32", "bf16"} {
+	makers := map[string]func() *Packed{
+		"f32":  func() *Packed { return PackF32(w.Dense) },
+		"bf16": func() *Packed { return PackBF16(bits, n, k) },
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for name, round := range map[string]Rounding{"nf4": RoundNone, "nf4 to bf16": RoundBF16} {
+		makers[name] = func() *Packed { return codedNF4(random, n, k, round, true).packed }
+	}
+	makers["int8"] = func() *Packed { return codedInt8(random, n, k).packed }
+	for name, make := range makers {
 		var layers [64]*Packed
 		for i := range layers {
-			if layers[i] = PackBF16(bits, n, k); name == "f32" {
-				layers[i] = PackF32(w.Dense)
-			}
+			layers[i] = make()
 		}
 		for _, m := range []int{1, 2, 4, 8} {
 			x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).Dense

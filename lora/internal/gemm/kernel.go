@@ -11,6 +11,9 @@ import (
 // maxMR bounds the rows of a register tile over all variants.
 const maxMR = 16
 
+// maxGroup bounds the panels of a wide tile.
+const maxGroup = 4
+
 // tileFunc adds to a tile of fixed height (the index in its table), cols columns
 // wide, the product of k columns of rows and one block of a panel:
 //
@@ -47,8 +50,8 @@ type kernels struct {
 	widen      func(dst *float32, src *uint32, n int)
 	widenPairs func(dst *float32, src *byte, n int)
 
-	unpack4 [roundings]unpackFunc // codes of 4 bits, by rounding
-	unpack8 unpackFunc            // codes of 8 bits
+	unpack [forms]unpackFunc           // codes
+	coded  [forms][maxMR + 1]codedFunc // codes, expanded in registers; panels as for wide; or nil
 
 	peak    func(rounds int) // see Peak
 	peakOps float64          // operations of a round
@@ -80,8 +83,7 @@ var generic = kernels{
 	transpose:  transposeGo,
 	widen:      widenGo,
 	widenPairs: widenPairsGo,
-	unpack4:    unpack4Generic,
-	unpack8:    unpack8Go,
+	unpack:     [forms]unpackFunc{unpack4Go, unpack4BF16Go, unpack4F16Go, unpack8Go},
 	peak:       peakGo,
 	peakOps:    4 * 2,
 }

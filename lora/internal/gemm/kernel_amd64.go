@@ -37,10 +37,15 @@ var avx512 = kernels{
 	transpose:  transpose16AVX512,
 	widen:      widenAVX512,
 	widenPairs: widenPairsAVX512,
-	unpack4:    unpack4Generic,
-	unpack8:    unpack8Go,
-	peak:       peakAVX512,
-	peakOps:    12 * 16 * 2,
+	unpack:     [forms]unpackFunc{unpack4AVX512, unpack4BF16AVX512, unpack4F16AVX512, unpack8AVX512},
+	coded: [forms][maxMR + 1]codedFunc{
+		{1: tileCoded4x1x128AVX512, 2: tileCoded4x2x128AVX512, 3: tileCoded4x3x64AVX512, 4: tileCoded4x4x64AVX512},
+		{1: tileCoded4BF16x1x128AVX512, 2: tileCoded4BF16x2x128AVX512, 3: tileCoded4BF16x3x64AVX512, 4: tileCoded4BF16x4x64AVX512},
+		{1: tileCoded4F16x1x128AVX512, 2: tileCoded4F16x2x128AVX512, 3: tileCoded4F16x3x64AVX512, 4: tileCoded4F16x4x64AVX512},
+		{1: tileCoded8x1x128AVX512, 2: tileCoded8x2x128AVX512, 3: tileCoded8x3x64AVX512, 4: tileCoded8x4x64AVX512},
+	},
+	peak:    peakAVX512,
+	peakOps: 12 * 16 * 2,
 }
 
 // avx2 holds tiles of up to 6 × 16 in 12 registers of 8 floats and walks a panel
@@ -65,8 +70,7 @@ var avx2 = kernels{
 	transpose:  transpose8AVX2,
 	widen:      widenAVX2,
 	widenPairs: widenPairsAVX2,
-	unpack4:    unpack4Generic,
-	unpack8:    unpack8Go,
+	unpack:     [forms]unpackFunc{unpack4AVX2, unpack4BF16AVX2, unpack4F16Go, unpack8AVX2},
 	peak:       peakAVX2,
 	peakOps:    12 * 8 * 2,
 }

@@ -63,3 +63,12 @@ func widenAVX2(dst *float32, src *uint32, n int)
 
 // widenPairsAVX2 is widenPairsGo.
 func widenPairsAVX2(dst *float32, src *byte, n int)
+
+// unpack4AVX2 is an unpackFunc.
+func unpack4AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// unpack4BF16AVX2 is an unpackFunc.
+func unpack4BF16AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// unpack8AVX2 is an unpackFunc.
+func unpack8AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)

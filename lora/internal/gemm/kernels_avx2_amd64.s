@@ -3049,3 +3049,174 @@ by1:
 by1_done:
 	VZEROUPPER
 	RET
+
+// func unpack4AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+// Requires: AVX, AVX2
+TEXT ·unpack4AVX2(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    scale+16(FP), DX
+	MOVQ    table+24(FP), BX
+	MOVQ    k+32(FP), SI
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	CMPQ    SI, $0x01
+	JLT     by1_done
+
+by1:
+	VPMOVZXBD (CX), Y2
+	VPERMPS   Y0, Y2, Y3
+	VPERMPS   Y1, Y2, Y4
+	VPSLLD    $0x1c, Y2, Y5
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VMULPS    (DX), Y3, Y3
+	VMOVUPS   Y3, (AX)
+	VPSRLD    $0x04, Y2, Y2
+	VPERMPS   Y0, Y2, Y3
+	VPERMPS   Y1, Y2, Y4
+	VPSLLD    $0x1c, Y2, Y2
+	VBLENDVPS Y2, Y4, Y3, Y3
+	VMULPS    64(DX), Y3, Y3
+	VMOVUPS   Y3, 64(AX)
+	VPMOVZXBD 8(CX), Y2
+	VPERMPS   Y0, Y2, Y3
+	VPERMPS   Y1, Y2, Y4
+	VPSLLD    $0x1c, Y2, Y5
+	VBLENDVPS Y5, Y4, Y3, Y3
+	VMULPS    32(DX), Y3, Y3
+	VMOVUPS   Y3, 32(AX)
+	VPSRLD    $0x04, Y2, Y2
+	VPERMPS   Y0, Y2, Y3
+	VPERMPS   Y1, Y2, Y4
+	VPSLLD    $0x1c, Y2, Y2
+	VBLENDVPS Y2, Y4, Y3, Y3
+	VMULPS    96(DX), Y3, Y3
+	VMOVUPS   Y3, 96(AX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x00000080, AX
+	SUBQ      $0x01, SI
+	CMPQ      SI, $0x01
+	JGE       by1
+
+by1_done:
+	VZEROUPPER
+	RET
+
+// func unpack4BF16AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+// Requires: AVX, AVX2
+TEXT ·unpack4BF16AVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scale+16(FP), DX
+	MOVQ         table+24(FP), BX
+	MOVQ         k+32(FP), SI
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y1
+	MOVL         $0x00007fff, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x00000001, BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	MOVL         $0xffff0000, BX
+	VMOVD        BX, X4
+	VPBROADCASTD X4, Y4
+	CMPQ         SI, $0x01
+	JLT          by1_done
+
+by1:
+	VPMOVZXBD (CX), Y5
+	VPERMPS   Y0, Y5, Y6
+	VPERMPS   Y1, Y5, Y7
+	VPSLLD    $0x1c, Y5, Y8
+	VBLENDVPS Y8, Y7, Y6, Y6
+	VMULPS    (DX), Y6, Y6
+	VPSRLD    $0x10, Y6, Y7
+	VPAND     Y3, Y7, Y7
+	VPADDD    Y2, Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VPAND     Y4, Y6, Y6
+	VMOVUPS   Y6, (AX)
+	VPSRLD    $0x04, Y5, Y5
+	VPERMPS   Y0, Y5, Y6
+	VPERMPS   Y1, Y5, Y7
+	VPSLLD    $0x1c, Y5, Y5
+	VBLENDVPS Y5, Y7, Y6, Y6
+	VMULPS    64(DX), Y6, Y6
+	VPSRLD    $0x10, Y6, Y5
+	VPAND     Y3, Y5, Y5
+	VPADDD    Y2, Y6, Y6
+	VPADDD    Y5, Y6, Y6
+	VPAND     Y4, Y6, Y6
+	VMOVUPS   Y6, 64(AX)
+	VPMOVZXBD 8(CX), Y5
+	VPERMPS   Y0, Y5, Y6
+	VPERMPS   Y1, Y5, Y7
+	VPSLLD    $0x1c, Y5, Y8
+	VBLENDVPS Y8, Y7, Y6, Y6
+	VMULPS    32(DX), Y6, Y6
+	VPSRLD    $0x10, Y6, Y7
+	VPAND     Y3, Y7, Y7
+	VPADDD    Y2, Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VPAND     Y4, Y6, Y6
+	VMOVUPS   Y6, 32(AX)
+	VPSRLD    $0x04, Y5, Y5
+	VPERMPS   Y0, Y5, Y6
+	VPERMPS   Y1, Y5, Y7
+	VPSLLD    $0x1c, Y5, Y5
+	VBLENDVPS Y5, Y7, Y6, Y6
+	VMULPS    96(DX), Y6, Y6
+	VPSRLD    $0x10, Y6, Y5
+	VPAND     Y3, Y5, Y5
+	VPADDD    Y2, Y6, Y6
+	VPADDD    Y5, Y6, Y6
+	VPAND     Y4, Y6, Y6
+	VMOVUPS   Y6, 96(AX)
+	ADDQ      $0x10, CX
+	ADDQ      $0x00000080, AX
+	SUBQ      $0x01, SI
+	CMPQ      SI, $0x01
+	JGE       by1
+
+by1_done:
+	VZEROUPPER
+	RET
+
+// func unpack8AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+// Requires: AVX, AVX2
+TEXT ·unpack8AVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ scale+16(FP), DX
+	MOVQ table+24(FP), BX
+	MOVQ k+32(FP), BX
+	CMPQ BX, $0x01
+	JLT  by1_done
+
+by1:
+	VPMOVSXBD (CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    (DX), Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVSXBD 8(CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    32(DX), Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	VPMOVSXBD 16(CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    64(DX), Y0, Y0
+	VMOVUPS   Y0, 64(AX)
+	VPMOVSXBD 24(CX), Y0
+	VCVTDQ2PS Y0, Y0
+	VMULPS    96(DX), Y0, Y0
+	VMOVUPS   Y0, 96(AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x00000080, AX
+	SUBQ      $0x01, BX
+	CMPQ      BX, $0x01
+	JGE       by1
+
+by1_done:
+	VZEROUPPER
+	RET

@@ -150,3 +150,63 @@ func widenAVX512(dst *float32, src *uint32, n int)
 
 // widenPairsAVX512 is widenPairsGo.
 func widenPairsAVX512(dst *float32, src *byte, n int)
+
+// unpack4AVX512 is an unpackFunc.
+func unpack4AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// unpack4BF16AVX512 is an unpackFunc.
+func unpack4BF16AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// unpack4F16AVX512 is an unpackFunc.
+func unpack4F16AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// unpack8AVX512 is an unpackFunc.
+func unpack8AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// tileCoded4x1x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x2x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x3x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x4x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4BF16x1x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4BF16x2x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4BF16x3x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4BF16x4x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4F16x1x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4F16x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4F16x2x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4F16x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4F16x3x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4F16x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4F16x4x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4F16x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x1x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x2x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x3x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x4x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)

@@ -35,18 +35,19 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 	if inPlace {
 		return j.resident(panel, k0)
 	}
-	dst := j.pool.workers[worker].scratch
+	w := &j.pool.workers[worker]
+	dst := w.scratch
 	switch j.source {
 	case panelsBF16:
 		j.pool.kern.widenPairs(&dst[0], j.resident(panel, k0), (k+1)/2)
 	case panelsTransposed:
 		j.transposePanels(dst, panel, k0, k)
 	case panelsBF16Transposed:
-		j.transposePairs(dst, j.pool.workers[worker].pairs, panel, k0, k)
+		j.transposePairs(dst, w.pairs, panel, k0, k)
 	case panelsQuant:
-		j.w.unpack(j.pool.kern, dst, j.first+panel*NR, k0, k)
+		j.w.unpack(j.pool.kern, dst, w.scales[:NR], j.first+panel*NR, k0, k)
 	case panelsQuantTransposed:
-		j.unpackTransposed(dst, asFloats(j.pool.workers[worker].pairs), panel, k0, k)
+		j.unpackTransposed(dst, w, panel, k0, k)
 	case denseRows:
 		j.copyRows(dst, panel, k0, k)
 	case denseTransposed:

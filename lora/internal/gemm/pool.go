@@ -37,9 +37,10 @@ type Pool struct {
 type worker struct {
 	wake    chan struct{}
 	parked  atomic.Bool
-	scratch []float32 // one block of the right factor, see product.layOut
-	pairs   []uint32  // a block of NR × NR on its way there
-	_       [64]byte  // keep neighbours on other cache lines
+	scratch []float32              // one block of the right factor, see product.layOut
+	pairs   []uint32               // a block of NR × NR on its way there
+	scales  [maxGroup * NR]float32 // of the codes in use
+	_       [64]byte               // keep neighbours on other cache lines
 }
 
 // failure carries a panic from a worker to the caller.

@@ -14,6 +14,8 @@ const (
 	maxRows    = 1024        // rows packed at once
 	maxResting = 512         // rows whose block stays in the second-level cache
 
+	maxCoded    = 4            // up to so many rows, codes are expanded in registers
+	codedStep   = 128          // reduction block of codes for few rows
 	groupPanels = 4            // panels between which the result stays in that cache
 	noWiden     = 2            // up to so many row tiles, bfloat16 is widened in registers
 	perWorker   = 12           // pieces per worker that the scheduler aims at
@@ -73,7 +75,7 @@ func (p *Pool) multiply(j product) {
 	g := &p.job
 	for g.k0 = 0; g.k0 < g.k; g.k0 += g.depth {
 		g.depth = min(g.k-g.k0, maxBlocks*blockK)
-		g.step = evenly(g.depth, blockK, NR)
+		g.step = evenly(g.depth, g.blockLimit(), NR)
 		g.load = g.k0 > 0 || g.beta != 0
 		for g.row = 0; g.row < g.m; g.row += g.rows {
 			g.rows = min(g.m-g.row, maxRows)
@@ -105,6 +107,15 @@ func evenly(n, limit, unit int) int {
 	blocks := (n + limit - 1) / limit
 	size := (n + blocks - 1) / blocks
 	return (size + unit - 1) / unit * unit
+}
+
+// blockLimit returns the longest reduction block: a shorter one where codes are
+// expanded for few rows, so that their numbers stay in the nearest cache.
+func (j *product) blockLimit() int {
+	if j.source == panelsQuant && j.m <= j.pool.kern.mr {
+		return codedStep
+	}
+	return blockK
 }
 
 // blocks returns the number of reduction blocks of the part.

@@ -14,13 +14,37 @@ import (
 // A panel of 8-bit codes is [K][NR]. One of 4-bit codes is [K][NR/2] bytes: byte c
 // holds column c in its lower half and column c+NR/2 in its upper half.
 type quantized struct {
+	form   form
 	codes  []byte
-	bits   int
 	table  *[16]float32
-	round  Rounding
 	scales Scales
 	pitch  int
 	step   int // neighbours along K, from multiples of it on, that share a scale in every row
+}
+
+// form is what codes are: a Rounding for codes of 4 bits that are rounded so, or
+// codes8.
+type form int
+
+const (
+	codes8 = form(roundings) // codes of 8 bits
+	forms  = codes8 + 1
+)
+
+// bits returns the bits of a code.
+func (f form) bits() int {
+	if f == codes8 {
+		return 8
+	}
+	return 4
+}
+
+// number returns the number behind a code.
+func (f form) number(code byte, table *[16]float32, scale float32) float32 {
+	if f == codes8 {
+		return float32(int8(code)) * scale
+	}
+	return Rounding(f).Round(table[code] * scale)
 }
 
 // unpackFunc expands k rows of a panel, all of one scale a column:
@@ -33,6 +57,10 @@ type quantized struct {
 //
 // For codes of 8 bits the table is not read: the code itself stands in its place.
 type unpackFunc func(dst *float32, src *byte, scale, table *float32, k int)
+
+// codedFunc is a wideFunc over panels of codes, all of one scale a column: scale
+// holds those of one panel after the other.
+type codedFunc func(k int, a *float32, b *byte, stride int, scale, table, c *float32, ldc, load int)
 
 // PackNF4 packs a matrix [n, k] of 4-bit codes, row-major without gaps, two codes a
 // byte with the first in the upper half. Each run of ScaleBlock codes, counted
@@ -48,7 +76,7 @@ func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Ro
 	}
 	scales.check((n*k + ScaleBlock - 1) / ScaleBlock)
 	p := newPacked(n, k)
-	p.quant = &quantized{bits: 4, table: table, round: round, scales: scales, pitch: k}
+	p.quant = &quantized{form: form(round), table: table, scales: scales, pitch: k}
 	p.packCodes(func(panel []byte, row int) {
 		c := row % NR
 		for kk := range k {
@@ -74,7 +102,7 @@ func PackInt8(codes []int8, n, k int, scales []float32) *Packed {
 	}
 	blocks := (k + ScaleBlock - 1) / ScaleBlock
 	p := newPacked(n, k)
-	p.quant = &quantized{bits: 8, table: new([16]float32), scales: Scales{Values: scales}, pitch: blocks * ScaleBlock}
+	p.quant = &quantized{form: codes8, table: new([16]float32), scales: Scales{Values: scales}, pitch: blocks * ScaleBlock}
 	p.quant.scales.check(n * blocks)
 	p.packCodes(func(panel []byte, row int) {
 		for kk, code := range codes[row*k : (row+1)*k] {
@@ -89,7 +117,7 @@ func PackInt8(codes []int8, n, k int, scales []float32) *Packed {
 func (p *Packed) packCodes(put func(panel []byte, row int)) {
 	q := p.quant
 	q.step = commonStep(q.pitch)
-	size := p.depth * NR * q.bits / 8
+	size := p.depth * NR * q.form.bits() / 8
 	words := asWords(aligned(p.panels() * size / 4))
 	q.codes = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))
 	workers := min(runtime.GOMAXPROCS(0), p.panels())
@@ -115,57 +143,67 @@ func commonStep(pitch int) int {
 }
 
 // unpack expands rows [k0, k0+k) of a panel, which begins with row n0 of W, to
-// dst [k][NR]. Columns beyond the last row of W become 0.
-func (p *Packed) unpack(kern *kernels, dst []float32, n0, k0, k int) {
+// dst [k][NR]. Columns beyond the last row of W become 0. scale is scratch for NR.
+func (p *Packed) unpack(kern *kernels, dst, scale []float32, n0, k0, k int) {
 	q := p.quant
-	expand := kern.unpack8
-	if q.bits == 4 {
-		expand = kern.unpack4[q.round]
-	}
-	var scale [NR]float32
 	for k1 := k0 + k; k0 < k1; {
-		end := min(k1, (k0/q.step+1)*q.step)
-		for c := range min(NR, p.n-n0) {
-			scale[c] = q.scales.At(((n0+c)*q.pitch + k0) / ScaleBlock)
-		}
-		expand(&dst[0], p.codeAt(n0, k0), &scale[0], &q.table[0], end-k0)
+		end := q.sameScale(k0, k1)
+		p.columnScales(scale, n0, k0)
+		kern.unpack[q.form](&dst[0], p.codeAt(n0, k0), &scale[0], &q.table[0], end-k0)
 		dst = dst[(end-k0)*NR:]
 		k0 = end
 	}
 }
 
+// sameScale returns the end of the columns from k0 on, at most k1, that share their
+// scales.
+func (q *quantized) sameScale(k0, k1 int) int { return min(k1, (k0/q.step+1)*q.step) }
+
+// columnScales sets dst to the scales of rows n0, n0+1, ... of W at column k, 0 beyond
+// the last row.
+func (p *Packed) columnScales(dst []float32, n0, k int) {
+	have := min(len(dst), p.n-n0)
+	clear(dst[have:])
+	p.quant.scales.every(dst[:have], n0*p.quant.pitch+k, p.quant.pitch)
+}
+
 // codeAt returns where the codes of column k of the panel of row n0 lie.
 func (p *Packed) codeAt(n0, k int) *byte {
-	return &p.quant.codes[(n0*p.depth+k*NR)*p.quant.bits/8]
+	return &p.quant.codes[(n0*p.depth+k*NR)*p.quant.form.bits()/8]
 }
 
 // value returns element (i, k) of a quantised matrix.
 func (p *Packed) value(i, k int) float32 {
-	q := p.quant
-	scale := q.scales.At((i*q.pitch + k) / ScaleBlock)
-	at := (i/NR*NR*p.depth + k*NR) * q.bits / 8
-	c := i % NR
-	if q.bits == 8 {
-		return float32(int8(q.codes[at+c])) * scale
+	q, c := p.quant, i%NR
+	row := q.codes[(i/NR*NR*p.depth+k*NR)*q.form.bits()/8:]
+	code := row[c%(NR/2)] >> (c / (NR / 2) * 4) & 15
+	if q.form == codes8 {
+		code = row[c]
 	}
-	code := q.codes[at+c%(NR/2)] >> (c / (NR / 2) * 4) & 15
-	return q.round.Round(q.table[code] * scale)
+	return q.form.number(code, q.table, q.scales.At((i*q.pitch+k)/ScaleBlock))
 }
 
-// unpack4Generic is unpack4Go for every rounding.
-var unpack4Generic = [roundings]unpackFunc{unpack4Go(RoundNone), unpack4Go(RoundBF16), unpack4Go(RoundF16)}
+func unpack4Go(dst *float32, src *byte, scale, table *float32, k int) {
+	unpackNibbles(form(RoundNone), dst, src, scale, table, k)
+}
 
-// unpack4Go is the unpackFunc of codes of 4 bits.
-func unpack4Go(round Rounding) unpackFunc {
-	return func(dst *float32, src *byte, scale, table *float32, k int) {
-		d, s := unsafe.Slice(dst, k*NR), unsafe.Slice(src, k*NR/2)
-		factor, number := (*[NR]float32)(unsafe.Pointer(scale)), (*[16]float32)(unsafe.Pointer(table))
-		for r := range k {
-			row, codes := d[r*NR:][:NR], s[r*NR/2:][:NR/2]
-			for c, pair := range codes {
-				row[c] = round.Round(number[pair&15] * factor[c])
-				row[c+NR/2] = round.Round(number[pair>>4] * factor[c+NR/2])
-			}
+func unpack4BF16Go(dst *float32, src *byte, scale, table *float32, k int) {
+	unpackNibbles(form(RoundBF16), dst, src, scale, table, k)
+}
+
+func unpack4F16Go(dst *float32, src *byte, scale, table *float32, k int) {
+	unpackNibbles(form(RoundF16), dst, src, scale, table, k)
+}
+
+// unpackNibbles is the unpackFunc of codes of 4 bits.
+func unpackNibbles(f form, dst *float32, src *byte, scale, table *float32, k int) {
+	d, s := unsafe.Slice(dst, k*NR), unsafe.Slice(src, k*NR/2)
+	factor, numbers := (*[NR]float32)(unsafe.Pointer(scale)), (*[16]float32)(unsafe.Pointer(table))
+	for r := range k {
+		row, codes := d[r*NR:][:NR], s[r*NR/2:][:NR/2]
+		for c, pair := range codes {
+			row[c] = f.number(pair&15, numbers, factor[c])
+			row[c+NR/2] = f.number(pair>>4, numbers, factor[c+NR/2])
 		}
 	}
 }
@@ -177,19 +215,20 @@ func unpack8Go(dst *float32, src *byte, scale, _ *float32, k int) {
 	for r := range k {
 		row := d[r*NR:][:NR]
 		for c, code := range s[r*NR:][:NR] {
-			row[c] = float32(int8(code)) * factor[c]
+			row[c] = codes8.number(code, nil, factor[c])
 		}
 	}
 }
 
 // unpackTransposed lays out rows [k0, k0+k) of w, columns of one panel width, in
-// blocks of NR × NR that pass through tile:
+// blocks of NR × NR that pass through the worker's scratch memory:
 //
 //	dst[r][c] = w[first+k0+r][panel*NR+c]
-func (j *product) unpackTransposed(dst, tile []float32, panel, k0, k int) {
+func (j *product) unpackTransposed(dst []float32, w *worker, panel, k0, k int) {
+	tile := asFloats(w.pairs)
 	cols := min(NR, j.w.k-panel*NR)
 	for r := 0; r < k; r += NR {
-		j.w.unpack(j.pool.kern, tile, j.first+k0+r, panel*NR, cols)
+		j.w.unpack(j.pool.kern, tile, w.scales[:NR], j.first+k0+r, panel*NR, cols)
 		transpose(j.pool.kern, asWords(dst[r*NR:]), NR, asWords(tile), NR, NR, NR)
 	}
 }

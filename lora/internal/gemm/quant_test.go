@@ -190,13 +190,32 @@ func TestUnpackingIsExact(t *testing.T) {
 			scale[c] = float32(math.Ldexp(r.NormFloat64(), e))
 		}
 		for _, kern := range available {
-			for i, expand := range append(kern.unpack4[:], kern.unpack8) {
+			for i, expand := range kern.unpack {
 				want, got := frame(k, NR, 0), frame(k, NR, 0)
-				append(generic.unpack4[:], generic.unpack8)[i](&want.Data[0], &src[0], &scale[0], &table[0], k)
+				generic.unpack[i](&want.Data[0], &src[0], &scale[0], &table[0], k)
 				expand(&got.Data[0], &src[0], &scale[0], &table[0], k)
 				what := fmt.Sprintf("%s, form %d, scale 2^%d", kern.name, i, e)
 				same(t, what, got.Dense, want.Dense)
 				got.checkGuards(t, what)
+			}
+		}
+	}
+}
+
+// Once a pool has grown to a product's size, codes are multiplied without allocation.
+func TestCodesAllocateNothing(t *testing.T) {
+	const n, k = 160, 128
+	for name, c := range codedCases(n, k) {
+		for _, p := range everyPool(t) {
+			for _, m := range []int{1, 6, 20} {
+				x, y := frame(m, k, 0).noise(1), frame(m, n, 0)
+				run := func() {
+					MulT(y.Dense, x.Dense, c.packed, 1, 0, p)
+					Mul(x.Dense, y.Dense, c.packed, 1, 0, p)
+				}
+				if allocs := testing.AllocsPerRun(5, run); allocs > 0 {
+					t.Errorf("%s, %d rows on %s with %d: %v allocations", name, m, p.Variant(), p.Workers(), allocs)
+				}
 			}
 		}
 	}

@@ -31,6 +31,23 @@ func (s *Scales) At(b int) float32 {
 	return float32(s.Map[s.Codes[b]]*s.Nested[b/nestedBlock]) + s.Offset
 }
 
+// every sets dst to the scales of elements i, i+pitch, i+2*pitch, ...
+func (s *Scales) every(dst []float32, i, pitch int) {
+	if s.Values != nil {
+		for c := range dst {
+			dst[c] = s.Values[uint(i)/ScaleBlock]
+			i += pitch
+		}
+		return
+	}
+	codes, numbers, nested, offset := s.Codes, s.Map, s.Nested, s.Offset
+	for c := range dst {
+		b := uint(i) / ScaleBlock
+		dst[c] = float32(numbers[codes[b]]*nested[b/nestedBlock]) + offset
+		i += pitch
+	}
+}
+
 // bytes returns the memory in use.
 func (s *Scales) bytes() int64 {
 	n := int64(len(s.Values)+len(s.Nested))*4 + int64(len(s.Codes))

@@ -31,6 +31,8 @@ func (j *product) run(worker, lo, hi int) {
 		r1 := min(r0+j.tall, j.rows)
 		if r1-r0 <= j.pool.kern.mr && j.inPlace(r1-r0) {
 			j.thin(r0, r1, panel, end)
+		} else if j.source == panelsQuant && r1-r0 <= maxCoded {
+			j.thinCoded(worker, r0, r1, panel, end)
 		} else {
 			j.band(worker, r0, r1, panel, end)
 		}
@@ -120,6 +122,27 @@ func (j *product) thin(r0, r1, p0, p1 int) {
 		}
 		panel += group
 	}
+}
+
+// thinCoded is thin for codes, which are expanded in registers where the variant has
+// a kernel for it.
+func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
+	q, kern, rows := j.w.quant, j.pool.kern, r1-r0
+	coded, group := kern.coded[q.form][rows], kern.group[rows]
+	whole := min(p1, j.n/NR)
+	scale := j.pool.workers[worker].scales[:]
+	for ; coded != nil && p0+group <= whole; p0 += group {
+		n0, stride := j.first+p0*NR, j.w.depth*NR*q.form.bits()/8
+		for k0, k := 0, 0; k0 < j.depth; k0 = k {
+			block := k0 / j.step
+			k = q.sameScale(j.k0+k0, j.k0+min((block+1)*j.step, j.depth)) - j.k0
+			j.w.columnScales(scale[:group*NR], n0, j.k0+k0)
+			left := (*float32)(unsafe.Add(unsafe.Pointer(j.leftRow(block, r0)), 4*(k0-block*j.step)))
+			coded(k-k0, left, j.w.codeAt(n0, j.k0+k0), stride, &scale[0], &q.table[0],
+				j.out(r0, p0), j.y.Stride, btoi(j.load || k0 > 0))
+		}
+	}
+	j.band(worker, r0, r1, p0, p1)
 }
 
 // deep computes rows [r0, r1) of one panel, all reduction blocks.

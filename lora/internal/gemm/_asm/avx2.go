@@ -37,6 +37,7 @@ func avx2() {
 	transpose8()
 	widen2()
 	widenPairs2()
+	unpack2()
 }
 
 func (t *tile2) vectors() int {

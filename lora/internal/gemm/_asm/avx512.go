@@ -39,6 +39,8 @@ func avx512() {
 	transpose512()
 	widen512()
 	widenPairs512()
+	unpack512()
+	codedTiles512()
 }
 
 // map512 gives the panels of the wide tile of each height.
