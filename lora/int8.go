@@ -13,9 +13,6 @@ func quantizeInt8(t Tensor) (codes []int8, scales []float32, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := allFinite(t, values); err != nil {
-		return nil, nil, err
-	}
 	rows, cols := t.Shape[0], t.Shape[1]
 	blocks := int8Blocks(cols)
 	codes, scales = make([]int8, len(values)), make([]float32, rows*blocks)
@@ -27,7 +24,7 @@ func quantizeInt8(t Tensor) (codes []int8, scales []float32, err error) {
 			codes[i] = int8Code(values[i], scales[b])
 		}
 	})
-	return codes, scales, nil
+	return codes, scales, allFinite(t, scales, values)
 }
 
 // int8Blocks returns the number of blocks of a row.

@@ -82,31 +82,62 @@ func QuantizeNF4(t Tensor, double bool) (Tensor, error) {
 	if err != nil {
 		return Tensor{}, err
 	}
-	if err := allFinite(t, values); err != nil {
-		return Tensor{}, err
-	}
 	s := &NF4State{Map: nf4Map, Absmax: make([]float32, (len(values)+nf4Block-1)/nf4Block), Round: t.DType}
 	codes := make([]byte, (len(values)+1)/2)
 	inParallel(len(s.Absmax), func(b int) {
 		lo, hi := b*nf4Block, min((b+1)*nf4Block, len(values))
 		s.Absmax[b] = absmax(values[lo:hi])
-		for i := lo; i < hi; i++ {
-			codes[i/2] |= nf4Code(values[i], s.Absmax[b]) << (4 &^ (i % 2 * 4))
-		}
+		nf4Codes(codes[lo/2:(hi+1)/2], values[lo:hi], s.Absmax[b])
 	})
+	if err := allFinite(t, s.Absmax, values); err != nil {
+		return Tensor{}, err
+	}
 	if double {
 		s.nest()
 	}
 	return Tensor{Name: t.Name, DType: DTypeU8, Shape: t.Shape, Data: codes, NF4: s}, nil
 }
 
+// nf4Codes sets the codes of a block of the given scale; none where that is not
+// finite.
+func nf4Codes(codes []byte, values []float32, scale float32) {
+	if scale == 0 {
+		scale = 1
+	}
+	if !isFinite(scale) {
+		return
+	}
+	for i := range codes {
+		codes[i] = nf4Code(values[2*i], scale) << 4
+		if 2*i+1 < len(values) {
+			codes[i] |= nf4Code(values[2*i+1], scale)
+		}
+	}
+}
+
 // nf4Code returns the code of x in a block of the given scale.
 func nf4Code(x, scale float32) byte {
-	if scale == 0 {
-		return 7 // 0
+	y := x / scale
+	code := nf4Guess[min(int((y+1)*(nf4Buckets/2)), nf4Buckets-1)]
+	if nf4Map[code+1]-y < y-nf4Map[code] {
+		code++
 	}
-	return byte(nearest(nf4Map[:], x/scale))
+	return code
 }
+
+// nf4Buckets is the number of equal parts of [-1, 1]: each is shorter than the
+// distance of two middles between neighbouring codes, so that two codes can be
+// nearest within it.
+const nf4Buckets = 64
+
+// nf4Guess holds the lower of the two codes for each part.
+var nf4Guess = func() (guess [nf4Buckets]byte) {
+	for i := range guess {
+		start := float32(i)*2/nf4Buckets - 1
+		guess[i] = byte(min(nearest(nf4Map[:], start), len(nf4Map)-2))
+	}
+	return guess
+}()
 
 // nearest returns the index of the number closest to x, the lower of two as close.
 func nearest(ascending []float32, x float32) int {
@@ -151,19 +182,26 @@ func (s *NF4State) nest() {
 	}
 }
 
-// absmax returns the largest magnitude.
+// absmax returns the largest magnitude; a NaN counts as larger than all others. The
+// bits of positive numbers are ordered as the numbers are.
 func absmax(v []float32) float32 {
-	top := float32(0)
+	top := uint32(0)
 	for _, x := range v {
-		top = max(top, max(x, -x))
+		top = max(top, math.Float32bits(x)&^(1<<31))
 	}
-	return top
+	return math.Float32frombits(top)
 }
 
-// allFinite names the first element that is NaN or infinite.
-func allFinite(t Tensor, values []float32) error {
+func isFinite(x float32) bool { return math.Float32bits(x)&0x7f800000 != 0x7f800000 }
+
+// allFinite names the first element of values that is NaN or infinite; there is none
+// where the largest magnitudes of its blocks are finite.
+func allFinite(t Tensor, tops, values []float32) error {
+	if isFinite(absmax(tops)) {
+		return nil
+	}
 	for i, x := range values {
-		if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
+		if !isFinite(x) {
 			return fmt.Errorf("tensor %q: element %d is %v: only finite numbers can be quantised", t.Name, i, x)
 		}
 	}
@@ -244,7 +282,7 @@ func (s *NF4State) check(t Tensor) error {
 		return fmt.Errorf("tensor %q: %d scales, shape %v has %d blocks", t.Name, len(s.Absmax), t.Shape, blocks)
 	}
 	for _, numbers := range [][]float32{s.Map[:], s.Absmax, s.NestedMap[:], s.NestedAbsmax, {s.Offset}} {
-		if err := allFinite(t, numbers); err != nil {
+		if err := allFinite(t, numbers, numbers); err != nil {
 			return fmt.Errorf("in its scales: %w", err)
 		}
 	}

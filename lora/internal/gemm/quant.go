@@ -79,10 +79,10 @@ func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Ro
 	p.quant = &quantized{form: form(round), table: table, scales: scales, pitch: k}
 	p.packCodes(func(panel []byte, row int) {
 		c := row % NR
-		for kk := range k {
-			i := row*k + kk
-			code := codes[i/2] >> (4 &^ (i % 2 * 4)) & 15
-			panel[kk*NR/2+c%(NR/2)] |= code << (c / (NR / 2) * 4)
+		dst, shift := panel[c%(NR/2):], c/(NR/2)*4
+		for i := row * k; i < (row+1)*k; i++ {
+			dst[0] |= codes[i/2] >> (4 &^ (i % 2 * 4)) & 15 << shift
+			dst = dst[min(NR/2, len(dst)):]
 		}
 	})
 	return p
