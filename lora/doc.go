@@ -40,6 +40,14 @@
 // the name of what it belongs to. Parameter gradients accumulate (+=), activation
 // gradients overwrite (=).
 //
+// # Precision of frozen weights
+//
+// A frozen matrix is kept as float32, bfloat16, in 4 bits (NF4, the base of QLoRA) or
+// in 8 bits: see [Kind]. Codes of 4 and 8 bits become float32 when they are used, in
+// registers or in the nearest cache; the whole matrix is never expanded. Quantised
+// weights are made of any others by [Engine].NewWeight, and those of bitsandbytes are
+// read as they are by [Safetensors.NF4].
+//
 // # Determinism
 //
 // Equal calls give equal bits on one engine and CPU variant, whatever the number of

@@ -161,10 +161,7 @@ func TestNF4NumbersEqualTheReference(t *testing.T) {
 		sameBits(x.T, "ReadFloats", part, want[61:131])
 		for _, engine := range []string{"float64", "cpu", "cpu:generic"} {
 			e := openTest(x.T, engine)
-			w, err := e.NewWeight(stored, lora.NF4)
-			if err != nil {
-				x.Fatal(err)
-			}
+			w := newWeight(x.T, e, stored, lora.NF4)
 			if kind := map[bool]lora.Kind{false: lora.NF4Single, true: lora.NF4}[double]; w.Kind() != kind {
 				x.Errorf("%s: kind %v, want %v", engine, w.Kind(), kind)
 			}
@@ -214,24 +211,29 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 // A quantised weight multiplies, forward and backward, as a float32 weight of the
 // same numbers, bit by bit.
 func TestQuantizedWeightsComputeAsTheirNumbers(t *testing.T) {
-	for _, shape := range [][2]int{{33, 65}, {64, 192}, {96, 160}} {
-		for _, kind := range lora.Kinds() {
-			for _, dtype := range []lora.DType{lora.DTypeF32, lora.DTypeBF16} {
-				e := openTest(t, "cpu")
-				source := noiseTensor(dtype, shape[0], shape[1])
-				w, err := e.NewWeight(source, kind)
-				if err != nil {
-					t.Fatal(err)
+	for _, engine := range []string{"cpu", "cpu:generic"} {
+		e := openTest(t, engine)
+		for _, shape := range [][2]int{{33, 65}, {64, 192}, {96, 160}} {
+			for _, kind := range lora.Kinds() {
+				for _, dtype := range []lora.DType{lora.DTypeF32, lora.DTypeBF16} {
+					source := noiseTensor(dtype, shape[0], shape[1])
+					w := newWeight(t, e, source, kind)
+					plain := newWeight(t, e, lora.NewF32("plain", source.Shape, weightNumbers(t, e, w)), lora.F32)
+					got, want := throughWeight(t, e, w), throughWeight(t, e, plain)
+					sameBits(t, fmt.Sprintf("%s: %v of %v %v", engine, kind, dtype, shape), got, want)
 				}
-				plain, err := e.NewWeight(lora.NewF32("plain", source.Shape, weightNumbers(t, e, w)), lora.F32)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got, want := throughWeight(t, e, w), throughWeight(t, e, plain)
-				sameBits(t, fmt.Sprintf("%v of %v %v", kind, dtype, shape), got, want)
 			}
 		}
 	}
+}
+
+func newWeight(t *testing.T, e lora.Engine, source lora.Tensor, kind lora.Kind) lora.Weight {
+	t.Helper()
+	w, err := e.NewWeight(source, kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
 }
 
 func noiseTensor(dtype lora.DType, rows, cols int) lora.Tensor {
@@ -275,10 +277,7 @@ func TestQuantizationError(t *testing.T) {
 	}
 	for kind, bound := range map[lora.Kind]float64{lora.NF4Single: 0.1520, lora.Int8: 1.0001 / 254} {
 		e := openTest(t, "float64")
-		w, err := e.NewWeight(source, kind)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := newWeight(t, e, source, kind)
 		got := weightNumbers(t, e, w)
 		for lo := 0; lo < len(got); lo += 64 {
 			top := 0.0
@@ -305,10 +304,7 @@ func TestBytesOfQuantizedWeights(t *testing.T) {
 		lora.Int8:      out*in + out*in/64*4,
 	} {
 		before := e.Stats().Weights
-		w, err := e.NewWeight(noiseTensor(lora.DTypeF32, out, in), kind)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := newWeight(t, e, noiseTensor(lora.DTypeF32, out, in), kind)
 		if w.Bytes() != want || e.Stats().Weights-before != want {
 			t.Errorf("%v takes %d bytes, the engine counts %d, want %d", kind, w.Bytes(), e.Stats().Weights-before, want)
 		}
@@ -337,10 +333,7 @@ func TestQuantizeZeros(t *testing.T) {
 	source := lora.NewF32("zeros", []int{2, 40}, make([]float32, 80))
 	for _, kind := range []lora.Kind{lora.NF4, lora.NF4Single, lora.Int8} {
 		e := openTest(t, "cpu")
-		w, err := e.NewWeight(source, kind)
-		if err != nil {
-			t.Fatal(err)
-		}
+		w := newWeight(t, e, source, kind)
 		for i, x := range weightNumbers(t, e, w) {
 			if x != 0 {
 				t.Errorf("%v: element %d is %v", kind, i, x)

@@ -52,6 +52,7 @@ func Run(t *testing.T, open func() (lora.Engine, error)) {
 		{"sample distribution", testSampleDistribution},
 		{"adamw", testAdamW},
 		{"rows alone", testRowsAlone},
+		{"kinds of weights", testKinds},
 		{"panics", testPanics},
 		{"tensor", testTensor},
 	}
