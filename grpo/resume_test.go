@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/policy"
 	"github.com/socialrl/socialrl/reward"
@@ -55,11 +56,11 @@ func TestResumedEqualsUninterrupted(t *testing.T) {
 
 	cfg.Dir = filepath.Join(t.TempDir(), "whole")
 	train(t, tinyPolicy(t, base), cfg)
-	want := readDir(t, cfg.Dir)
+	want := dirtest.Files(t, cfg.Dir)
 
 	cfg.Dir = filepath.Join(t.TempDir(), "stopped")
 	stopAt(t, base, cfg, 0, 1, 3, 4)
-	if diff := cmp.Diff(want, readDir(t, cfg.Dir)); diff != "" {
+	if diff := cmp.Diff(want, dirtest.Files(t, cfg.Dir)); diff != "" {
 		t.Error(diff)
 	}
 	for _, name := range []string{"metrics.jsonl", "completions.jsonl", "adapter/adapter_model.safetensors", "checkpoint-6/optimizer.safetensors"} {
@@ -96,7 +97,7 @@ func TestKilledEqualsUninterrupted(t *testing.T) {
 	cfg := tinyConfig()
 	cfg.Dir = filepath.Join(t.TempDir(), "whole")
 	train(t, tinyPolicy(t, base), cfg)
-	want := readDir(t, cfg.Dir)
+	want := dirtest.Files(t, cfg.Dir)
 
 	cfg.Dir = filepath.Join(t.TempDir(), "killed")
 	killed := newTrainer(t, tinyPolicy(t, base), cfg)
@@ -110,7 +111,7 @@ func TestKilledEqualsUninterrupted(t *testing.T) {
 	if err := killed.Train(context.Background(), tinyItems(5)); !errors.Is(err, boom) {
 		t.Fatalf("error %v", err)
 	}
-	if n := strings.Count(readDir(t, cfg.Dir)["metrics.jsonl"], "\n"); n != 3 {
+	if n := strings.Count(dirtest.Files(t, cfg.Dir)["metrics.jsonl"], "\n"); n != 3 {
 		t.Fatalf("%d lines of metrics before the kill, want 3", n)
 	}
 	torn, err := os.OpenFile(filepath.Join(cfg.Dir, "metrics.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
@@ -120,7 +121,7 @@ func TestKilledEqualsUninterrupted(t *testing.T) {
 	torn.WriteString(`{"loss":`)
 	torn.Close()
 	train(t, tinyPolicy(t, base), cfg)
-	if diff := cmp.Diff(want, readDir(t, cfg.Dir)); diff != "" {
+	if diff := cmp.Diff(want, dirtest.Files(t, cfg.Dir)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -5,16 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"iter"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -81,25 +79,6 @@ func train(t testing.TB, p *policy.Policy, cfg Config) {
 	if err := newTrainer(t, p, cfg).Train(context.Background(), tinyItems(5)); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// readDir returns the files below a directory.
-func readDir(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		rel, _ := filepath.Rel(dir, path)
-		files[rel] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }
 
 // The reward of a policy that is trained on it rises.
@@ -176,7 +155,7 @@ func TestCompletionsLog(t *testing.T) {
 	if err := tr.Train(context.Background(), tinyItems(5)); err != nil {
 		t.Fatal(err)
 	}
-	lines := bytes.Split(bytes.TrimSpace([]byte(readDir(t, cfg.Dir)["completions.jsonl"])), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace([]byte(dirtest.Files(t, cfg.Dir)["completions.jsonl"])), []byte("\n"))
 	if len(lines) != 2 {
 		t.Fatalf("%d lines, want one a group", len(lines))
 	}

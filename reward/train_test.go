@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -172,25 +171,7 @@ func TestResumedTrainingEqualsUninterrupted(t *testing.T) {
 	if err := newModelOf(t, base).Train(context.Background(), shouts(), quick(stopped)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(filesOf(t, whole), filesOf(t, stopped)); diff != "" {
+	if diff := cmp.Diff(dirtest.Files(t, whole), dirtest.Files(t, stopped)); diff != "" {
 		t.Error(diff)
 	}
-}
-
-func filesOf(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		rel, _ := filepath.Rel(dir, path)
-		files[rel] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,8 +10,11 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/internal/fixtures"
 )
+
+var command clitest.Program = run
 
 // Three dialogues: the first two of one environment, of which the second ended
 // better for both; nobody judged the third.
@@ -23,11 +25,7 @@ const three = `{"episode_id": "E1", "environment_id": "a", "experiment_tag": "x"
 
 func write(t *testing.T, name, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return clitest.WriteFile(t, t.TempDir(), name, text)
 }
 
 func read(t *testing.T, path string) string {
@@ -39,15 +37,9 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-func execute(stdin string, args ...string) (code int, stdout, stderr string) {
-	var out, errs bytes.Buffer
-	code = run(args, strings.NewReader(stdin), &out, &errs)
-	return code, out.String(), errs.String()
-}
-
 func must(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
 	t.Helper()
-	code, stdout, stderr := execute(stdin, args...)
+	code, stdout, stderr := command.Run(stdin, args...)
 	if code != 0 {
 		t.Fatalf("%v: exit code %d: %s", args, code, stderr)
 	}
@@ -173,10 +165,7 @@ func TestWrongUsage(t *testing.T) {
 		"-from dir:x -to y -skip-bad":       "-skip-bad is about lines",
 		"-from - -to x y":                   `unexpected argument "y"`,
 	} {
-		code, _, stderr := execute("", strings.Fields(flags)...)
-		if code != 2 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("%q: exit code %d, %q, want 2 and %q in one line", flags, code, stderr, want)
-		}
+		command.Want(t, 2, want, strings.Fields(flags)...)
 	}
 }
 
@@ -184,7 +173,7 @@ func TestWrongUsage(t *testing.T) {
 func TestBadLine(t *testing.T) {
 	t.Parallel()
 	bad, out := write(t, "bad.jsonl", "{\"episode_id\": 1}\n"+three), write(t, "out.jsonl", "old\n")
-	code, _, stderr := execute("", "-from", bad, "-to", out)
+	code, _, stderr := command.Run("", "-from", bad, "-to", out)
 	if code != 1 || !strings.Contains(stderr, "\nepisodes: "+bad+":1: ") || read(t, out) != "old\n" {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
@@ -207,7 +196,7 @@ func TestFailures(t *testing.T) {
 		{"prompts that cannot be rebuilt", noMessages, []string{"-from", "-", "-items", "-"}, "standard input: episode E has no raw_messages"},
 		{"a server that is not there", "", []string{"-from", "redis://:hidden@127.0.0.1:1/0", "-to", "-"}, "127.0.0.1:1"},
 	} {
-		code, _, stderr := execute(c.stdin, c.args...)
+		code, _, stderr := command.Run(c.stdin, c.args...)
 		_, line, _ := strings.Cut(stderr, "\nepisodes: ")
 		if code != 1 || !strings.Contains(line, c.want) || strings.Contains(stderr, "hidden") {
 			t.Errorf("%s: exit code %d, %q, want 1 and %q", c.why, code, line, c.want)

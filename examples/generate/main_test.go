@@ -1,18 +1,19 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
+
+var command clitest.Program = run
 
 // model is the directory of a tiny model of random weights.
 var model string
@@ -31,10 +32,9 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// execute runs the program on the model.
 func execute(stdin string, args ...string) (code int, stdout, stderr string) {
-	var out, errs bytes.Buffer
-	code = run(append([]string{"-model", model, "-dtype", "f32"}, args...), strings.NewReader(stdin), &out, &errs)
-	return code, out.String(), errs.String()
+	return command.Run(stdin, append([]string{"-model", model, "-dtype", "f32"}, args...)...)
 }
 
 func must(t *testing.T, stdin string, args ...string) string {
@@ -50,10 +50,7 @@ func must(t *testing.T, stdin string, args ...string) string {
 // is not part of it.
 func TestPrompt(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "prompt")
-	if err := os.WriteFile(path, []byte("Hello\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	path := clitest.WriteFile(t, t.TempDir(), "prompt", "Hello\n")
 	want := must(t, "", "-prompt", "Hello", "-max-tokens", "12")
 	for _, got := range []string{must(t, "", "-prompt-file", path, "-max-tokens", "12"), must(t, "Hello\n", "-max-tokens", "12")} {
 		if got != want {
@@ -143,10 +140,7 @@ func TestAdapter(t *testing.T) {
 // A template file takes the place of the model's own.
 func TestTemplate(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "chat.jinja")
-	if err := os.WriteFile(path, []byte("{% for m in messages %}<{{ m.content }}>{% endfor %}"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	path := clitest.WriteFile(t, t.TempDir(), "chat.jinja", "{% for m in messages %}<{{ m.content }}>{% endfor %}")
 	if got, want := must(t, "", "-template", path, "-prompt", "x"), must(t, "", "-raw", "-prompt", "<x>"); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -171,10 +165,7 @@ func TestWrongUsage(t *testing.T) {
 		"-prompt x -no-such-flag":    "not defined",
 		"-prompt x -logprobs=perhap": "logprobs",
 	} {
-		code, stdout, stderr := execute("", strings.Fields(flags)...)
-		if code != 2 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 || stdout != "" {
-			t.Errorf("%q: exit code %d, %q, want 2 and %q in one line", flags, code, stderr, want)
-		}
+		command.Want(t, 2, want, append([]string{"-model", model}, strings.Fields(flags)...)...)
 	}
 }
 

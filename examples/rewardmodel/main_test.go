@@ -1,33 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
-	"github.com/socialrl/socialrl/examples/internal/fate"
-	"github.com/socialrl/socialrl/internal/tiny"
+	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/reward"
 )
-
-func write(t *testing.T, path, text string) string {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // records writes records of four episodes.
 func records(t *testing.T, dir string) string {
@@ -43,38 +28,16 @@ func records(t *testing.T, dir string) string {
 	return path
 }
 
-func TestMain(m *testing.M) {
-	fate.Child(run)
-	os.Exit(m.Run())
-}
+var command clitest.Program = run
 
-// call runs the program and returns its exit code and what it printed.
-func call(args ...string) (code int, stdout, stderr string) {
-	var out, err bytes.Buffer
-	code = run(args, nil, &out, &err)
-	return code, out.String(), err.String()
-}
-
-// want fails the test unless the program ends with a code and a last line.
-func want(t *testing.T, code int, line string, args ...string) {
-	t.Helper()
-	got, stdout, stderr := call(args...)
-	lines := strings.Split(strings.TrimSpace(stderr), "\n")
-	if got != code || !strings.Contains(lines[len(lines)-1], line) {
-		t.Errorf("%s: code %d, want %d and %q; printed\n%s%s", args, got, code, line, stdout, stderr)
-	}
-}
+func TestMain(m *testing.M) { command.Main(m) }
 
 func TestTrainFromRecords(t *testing.T) {
 	dir := t.TempDir()
-	model := filepath.Join(dir, "model")
-	if err := tiny.Write(model); err != nil {
-		t.Fatal(err)
-	}
 	out := filepath.Join(dir, "rm")
-	args := []string{"-model", model, "-dtype", "f32", "-records", records(t, dir), "-out", out, "-epochs", "2", "-batch", "4", "-rank", "2"}
+	args := []string{"-model", clitest.WriteModel(t, dir), "-dtype", "f32", "-records", records(t, dir), "-out", out, "-epochs", "2", "-batch", "4", "-rank", "2"}
 	for range 2 { // the second time there is nothing left to do
-		code, stdout, stderr := call(args...)
+		code, stdout, stderr := command.Run("", args...)
 		if code != 0 || !strings.Contains(stdout, "records 8, too long 0\n") || !strings.Contains(stdout, "adapter "+filepath.Join(out, "adapter")) {
 			t.Fatalf("code %d, printed\n%s%s", code, stdout, stderr)
 		}
@@ -84,8 +47,8 @@ func TestTrainFromRecords(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	want(t, 1, "another configuration: LR was 0.00001, now 1", append(args, "-lr", "1")...)
-	want(t, 1, "Rank was 2, now 3", append(args, "-rank", "3")...)
+	command.Want(t, 1, "another configuration: LR was 0.00001, now 1", append(args, "-lr", "1")...)
+	command.Want(t, 1, "Rank was 2, now 3", append(args, "-rank", "3")...)
 }
 
 // Annotations of an episode become records, which are written without a model.
@@ -97,14 +60,14 @@ func TestRecordsFromAnnotations(t *testing.T) {
 		`"agents_background":{"Ann":"x","Bo":"y"},"social_goals":{"Ann":"g","Bo":"h"},"scenario":"s",` +
 		`"social_interactions":"Ann said: \"Hi\"\n\nBo said: \"Oh\"",` +
 		`"rewards":[[5.0,{"goal":6.0,"relationship":2.0,"overall_score":5.0}],[5.0,{"goal":9.0,"relationship":4.0,"overall_score":5.0}]]}` + "\n"
-	episodes := write(t, filepath.Join(dir, "episodes.jsonl"), ep)
+	episodes := clitest.WriteFile(t, dir, "episodes.jsonl", ep)
 	annotations := filepath.Join(dir, "annotated.jsonl")
 	methods := []attribution.Attributor{attribution.Uniform{Dimension: episode.Goal}, attribution.Uniform{Dimension: episode.Relationship}}
 	if _, err := attribution.Annotate(context.Background(), episode.ReadFile(episodes), methods, attribution.AnnotateOptions{Path: annotations}); err != nil {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "rm.json")
-	code, stdout, stderr := call("-episodes", episodes, "-annotations", annotations, "-dimensions", "goal,relationship:3", "-save-records", out)
+	code, stdout, stderr := command.Run("", "-episodes", episodes, "-annotations", annotations, "-dimensions", "goal,relationship:3", "-save-records", out)
 	if code != 0 || stdout != "credits with an item 4, masked 0, unscored 0, without an item 0\nrecords 2, duplicates 0, without all dimensions 0\n" {
 		t.Fatalf("code %d, printed\n%s%s", code, stdout, stderr)
 	}
@@ -112,7 +75,7 @@ func TestRecordsFromAnnotations(t *testing.T) {
 	if err != nil || len(recs) != 2 || recs[0].Value != 0 || recs[1].Value != 10 || recs[0].Agent != "Ann" || *recs[1].Turn != 1 {
 		t.Errorf("records %+v, %v", recs, err)
 	}
-	want(t, 1, "no attributions of dimension secret", "-episodes", episodes, "-annotations", annotations, "-dimensions", "secret", "-save-records", out)
+	command.Want(t, 1, "no attributions of dimension secret", "-episodes", episodes, "-annotations", annotations, "-dimensions", "secret", "-save-records", out)
 }
 
 func TestUsage(t *testing.T) {
@@ -127,46 +90,18 @@ func TestUsage(t *testing.T) {
 		"not defined: -nonsense":                   "-nonsense",
 		"-max-length 4096 is more than -budget 64": "-records r -model m -out o -budget 64",
 	} {
-		want(t, 2, line, strings.Fields(args)...)
+		command.Want(t, 2, line, strings.Fields(args)...)
 	}
 }
 
 // A run that is killed or interrupted and started again leaves the same bytes in
 // every file as one that is not.
 func TestKilledAndResumed(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("a process cannot be interrupted here")
-	}
 	dir := t.TempDir()
-	model := filepath.Join(dir, "model")
-	if err := tiny.Write(model); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{"-model", model, "-dtype", "f32", "-records", records(t, dir), "-epochs", "6", "-batch", "4", "-rank", "2", "-held-out", "0.25"}
-	in := func(name string) []string { return append(slices.Clone(args), "-out", filepath.Join(dir, name)) }
-	if code, stderr := fate.Start(t, "none", in("whole")...); code != 0 {
-		t.Fatalf("exit code %d: %s", code, stderr)
-	}
-	for _, c := range []struct {
-		fate string
-		code int
-		want string // how the last line ends
-	}{
-		{"kill step 0: held-out", -1, ""}, // before any checkpoint
-		{"kill step 4: held-out", -1, ""}, // behind a step and before its checkpoint
-		{"interrupt step 6: held-out", 1, "rewardmodel: interrupted; start again to go on\n"},
-		{"none", 0, ""},
-		{"none", 0, ""}, // what is finished stays
-	} {
-		if code, stderr := fate.Start(t, c.fate, in("broken")...); code != c.code || !strings.HasSuffix(stderr, c.want) {
-			t.Fatalf("%s: exit code %d, want %d and %q:\n%s", c.fate, code, c.code, c.want, stderr)
-		}
-	}
-	want, got := fate.Files(t, filepath.Join(dir, "whole")), fate.Files(t, filepath.Join(dir, "broken"))
-	if want["metrics.jsonl"] == "" || want["adapter/adapter_model.safetensors"] == "" {
-		t.Errorf("files %v", slices.Sorted(maps.Keys(want)))
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
+	args := []string{"-model", clitest.WriteModel(t, dir), "-dtype", "f32", "-records", records(t, dir), "-epochs", "6", "-batch", "4", "-rank", "2", "-held-out", "0.25"}
+	clitest.Trial{
+		Name: "rewardmodel", Args: args,
+		KillFirst: "step 0: held-out", KillNext: "step 4: held-out", Interrupt: "step 6: held-out",
+		Files: []string{"metrics.jsonl", "adapter/adapter_model.safetensors"},
+	}.Run(t)
 }

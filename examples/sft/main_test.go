@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,18 +8,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
 
+var command clitest.Program = run
+
 // folder holds what the tests share: the model in folder/model, and items.json.
 var folder string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) != "" {
-		os.Exit(child(os.Args[1:]))
-	}
+	command.Child()
 	os.Exit(func() int {
 		var err error
 		if folder, err = os.MkdirTemp("", "sft"); err != nil {
@@ -69,16 +69,10 @@ func quick(out string, more ...string) []string {
 		"-held-out", "0.2", "-eval-every", "2", "-lr", "0.01", "-targets", "all"}, more...)
 }
 
-func execute(args ...string) (code int, stdout, stderr string) {
-	var out, errs bytes.Buffer
-	code = run(args, strings.NewReader(""), &out, &errs)
-	return code, out.String(), errs.String()
-}
-
 func TestTrainingLowersTheHeldOutLoss(t *testing.T) {
 	t.Parallel()
 	out, merged := t.TempDir(), t.TempDir()
-	code, stdout, stderr := execute(quick(out, "-export", merged)...)
+	code, stdout, stderr := command.Run("", quick(out, "-export", merged)...)
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -132,11 +126,11 @@ func evaluations(t *testing.T, out string) []float64 {
 func TestFullFineTuning(t *testing.T) {
 	t.Parallel()
 	out := t.TempDir()
-	if code, _, stderr := execute(quick(out, "-full", "-max-steps", "3")...); code != 0 {
+	if code, _, stderr := command.Run("", quick(out, "-full", "-max-steps", "3")...); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	next := t.TempDir()
-	code, _, stderr := execute(quick(next, "-adapter", filepath.Join(out, "adapter"), "-max-steps", "1")...)
+	code, _, stderr := command.Run("", quick(next, "-adapter", filepath.Join(out, "adapter"), "-max-steps", "1")...)
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -153,14 +147,10 @@ const episodes = `{"episode_id": "1", "environment_id": "a", "agents_background"
 func TestEpisodesAsData(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	data, head, tail := filepath.Join(dir, "e.jsonl"), filepath.Join(dir, "head"), filepath.Join(dir, "tail")
-	for path, text := range map[string]string{data: episodes, head: "{history}\n", tail: "Turn {turn_number}."} {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	data := clitest.WriteFile(t, dir, "e.jsonl", episodes)
+	head, tail := clitest.WriteFile(t, dir, "head", "{history}\n"), clitest.WriteFile(t, dir, "tail", "Turn {turn_number}.")
 	for choice, want := range map[string]string{"all": "items 3,", "judged": "items 2,", "best": "items 2,"} {
-		code, stdout, stderr := execute("-model", file("model"), "-data", data, "-out", filepath.Join(dir, choice), "-template-head", head,
+		code, stdout, stderr := command.Run("", "-model", file("model"), "-data", data, "-out", filepath.Join(dir, choice), "-template-head", head,
 			"-template-tail", tail, "-select", choice, "-held-out", "0", "-max-steps", "1")
 		if code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("%s: exit code %d, no %q in\n%s%s", choice, code, want, stdout, stderr)
@@ -188,16 +178,13 @@ func TestWrongUsage(t *testing.T) {
 		"-model m -data d -out o -full -adapter a":    "exclude each other",
 		"-model m -data d -out o -template-tail file": "needs -template-head",
 	} {
-		code, _, stderr := execute(strings.Fields(flags)...)
-		if code != 2 || !strings.Contains(stderr, want) || strings.Count(stderr, "\n") != 1 {
-			t.Errorf("%q: exit code %d, %q, want 2 and %q in one line", flags, code, stderr, want)
-		}
+		command.Want(t, 2, want, strings.Fields(flags)...)
 	}
-	code, _, stderr := execute(quick(file("none"), "-select", "best")...)
+	code, _, stderr := command.Run("", quick(file("none"), "-select", "best")...)
 	if code != 2 || !strings.Contains(stderr, "items.json holds training items; ") {
 		t.Errorf("a selection among items: exit code %d, %s", code, stderr)
 	}
-	if code, stdout, stderr := execute("-h"); code != 0 || stderr != "" || !strings.Contains(stdout, "-warmup") {
+	if code, stdout, stderr := command.Run("", "-h"); code != 0 || stderr != "" || !strings.Contains(stdout, "-warmup") {
 		t.Errorf("-h: exit code %d, %q, %q", code, stdout, stderr)
 	}
 }
@@ -207,13 +194,7 @@ func TestBadFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	write := func(name, text string) string { return clitest.WriteFile(t, dir, name, text) }
 	first, _, _ := strings.Cut(episodes, "\n")
 	for _, c := range []struct {
 		why, data string
@@ -225,7 +206,7 @@ func TestBadFiles(t *testing.T) {
 		{"nothing to learn from", write("empty.json", "[]"), []string{"empty.json", "no training items"}},
 		{"no such file", filepath.Join(dir, "none.json"), []string{"none.json"}},
 	} {
-		code, _, stderr := execute("-model", file("model"), "-data", c.data, "-out", out)
+		code, _, stderr := command.Run("", "-model", file("model"), "-data", c.data, "-out", out)
 		_, line, _ := strings.Cut(stderr, "\nsft: ")
 		for _, want := range c.want {
 			if code != 1 || !strings.Contains(line, want) || strings.Count(line, "\n") != 1 {

@@ -1,21 +1,12 @@
-// Package fate lets tests run a program in a process of its own and kill it at a
-// chosen moment: when it writes a given text to standard error.
-//
-//	func TestMain(m *testing.M) {
-//		fate.Child(run) // the test binary is the program where it was started so
-//		os.Exit(m.Run())
-//	}
-package fate
+package clitest
 
 import (
 	"bytes"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -23,12 +14,16 @@ import (
 // env names the environment variable that makes a test binary the program.
 const env = "SOCIALRL_TEST_FATE"
 
-// Program is a program as the examples define it: it returns its exit code.
-type Program func(args []string, stdin io.Reader, stdout, stderr io.Writer) int
+// Main runs the tests, or the program where [Start] has started the process. It does
+// not return.
+func (p Program) Main(m *testing.M) {
+	p.Child()
+	os.Exit(m.Run())
+}
 
 // Child runs the program and ends the process where [Start] has started it, and
 // returns otherwise.
-func Child(program Program) {
+func (p Program) Child() {
 	fate := os.Getenv(env)
 	if fate == "" {
 		return
@@ -47,7 +42,7 @@ func Child(program Program) {
 		signal.Notify(arrived, os.Interrupt)
 		w.spring = func() { self.Signal(os.Interrupt); <-arrived }
 	}
-	os.Exit(program(os.Args[1:], os.Stdin, os.Stdout, w))
+	os.Exit(p(os.Args[1:], os.Stdin, os.Stdout, w))
 }
 
 // trap springs when a text is written to it.
@@ -79,23 +74,4 @@ func Start(t *testing.T, fate string, args ...string) (code int, stderr string) 
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), b.String()
-}
-
-// Files returns every file below a directory by its path with slashes.
-func Files(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		name, _ := filepath.Rel(dir, path)
-		out[filepath.ToSlash(name)] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
