@@ -28,7 +28,7 @@ func standard(seed uint64) settings {
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.reward.FitConfig = policy.FitConfig{
-		Epochs: 2, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1,
+		Epochs: 3, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1,
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.grpo = grpo.Default()
