@@ -80,6 +80,34 @@ func TestNF4CheckpointEqualsTheReference(t *testing.T) {
 	}
 }
 
+// Exported, a model in 4 bits becomes a plain one of the same numbers.
+func TestExportOfNF4KeepsTheNumbers(t *testing.T) {
+	ids, want := nf4Reference(t)
+	eng := openEngine(t, "cpu")
+	base, err := LoadBase(eng, nf4Dir(t), lora.NF4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(base, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := p.Export(dir, lora.DTypeBF16); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := LoadBase(eng, dir, lora.F32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain.Config().Quantization != nil {
+		t.Error("the exported configuration says that weights are quantised")
+	}
+	got := logitsOf(t, plain, ids)
+	within(t, "logits of the exported model", got, want, logitTolerance)
+	within(t, "against the base", got, logitsOf(t, base, ids), 0)
+}
+
 // Quantising the plain checkpoint, at load, gives the codes that transformers stored
 // for it, and scales that differ at most by one code in the last place.
 func TestNF4MadeAtLoadEqualsTheCheckpoint(t *testing.T) {

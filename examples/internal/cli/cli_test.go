@@ -64,6 +64,11 @@ func TestModelFlags(t *testing.T) {
 	if _, _, err := (&Model{DType: "f8"}).Open(); err == nil || err.Error() != `-dtype is "f8", want f32, bf16, nf4 or int8` {
 		t.Errorf("error %v", err)
 	}
+	for _, name := range []string{"f32", "bf16", "nf4", "int8"} {
+		if err := (&Model{DType: name}).Check(); err != nil {
+			t.Error(err)
+		}
+	}
 	got := (&Adapter{Rank: 2, Alpha: 4, Targets: "q_proj, v_proj"}).Config()
 	if diff := cmp.Diff(lora.Config{Rank: 2, Alpha: 4, Targets: lora.QV}, got); diff != "" {
 		t.Error(diff)

@@ -106,6 +106,7 @@ func testWeights(s *suite) {
 			}
 		}
 	}
+	s.weightsIn4Bits()
 	ties := []float32{1, 1 + 1.0/256, 1 + 3.0/256, -1 - 1.0/256, 3.4e38, float32(math.Inf(1)), float32(math.NaN()), 1e-40}
 	s.gather(tensorOf(lora.DTypeF32, 2, 4, ties), lora.BF16)
 	_, w := s.weights(tensorOf(lora.DTypeF32, 2, 4, ties), lora.BF16)
@@ -124,6 +125,33 @@ func testWeights(s *suite) {
 	}
 	if _, err := s.got.NewWeight(tensorOf(lora.DTypeF32, 1, 1, []float32{1}), 99); err == nil {
 		s.Error("an unknown kind is no error")
+	}
+}
+
+// weightsIn4Bits checks that a tensor in 4 bits keeps its codes where the kind is one
+// of 4 bits, stands for its numbers elsewhere, and is refused where a part lacks.
+func (s *suite) weightsIn4Bits() {
+	for _, double := range []bool{false, true} {
+		q, err := lora.QuantizeNF4(tensorOf(lora.DTypeBF16, 33, 65, s.values(33*65)), double)
+		if err != nil {
+			s.Fatal(err)
+		}
+		own := map[bool]lora.Kind{false: lora.NF4Single, true: lora.NF4}[double]
+		for _, kind := range []lora.Kind{lora.F32, lora.BF16, own, lora.Int8} {
+			s.gather(q, kind)
+		}
+		for _, kind := range []lora.Kind{lora.NF4, lora.NF4Single} {
+			if ref, got := s.weights(q, kind); ref.Kind() != own || got.Kind() != own {
+				s.Errorf("stored as %v, loaded as %v: kinds %v and %v", own, kind, ref.Kind(), got.Kind())
+			}
+		}
+		for _, kind := range lora.Kinds() {
+			short := q
+			short.Data = q.Data[1:]
+			if _, err := s.got.NewWeight(short, kind); err == nil || !strings.Contains(err.Error(), `"w"`) {
+				s.Errorf("%v: a code is missing: error %v does not name the tensor", kind, err)
+			}
+		}
 	}
 }
 
