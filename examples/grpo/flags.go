@@ -10,15 +10,12 @@ import (
 
 // settings are the parsed flags.
 type settings struct {
-	model     cli.Model
+	input     cli.Input
 	adapter   cli.Adapter
-	items     cli.Items
-	filter    cli.Filter
 	cfg       grpo.Config
 	start     string
 	recompute bool
 
-	data      string
 	held      float64
 	evalItems int
 
@@ -40,7 +37,7 @@ a stopped run's last checkpoint is. The defaults are those of Sotopia-RL (arXiv
 func parse(args []string, io cli.Streams) (*settings, error) {
 	s := &settings{adapter: cli.Adapter{Rank: 8, Alpha: 64, Targets: "q_proj,v_proj"}, cfg: grpo.Default()}
 	fs := cli.NewFlags("grpo", synopsis)
-	s.model.Define(fs)
+	s.input.Define(fs, "of prompts")
 	s.adapter.Define(fs)
 	s.defineData(fs)
 	s.defineLoss(fs)
@@ -57,9 +54,6 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 }
 
 func (s *settings) defineData(fs *flag.FlagSet) {
-	fs.StringVar(&s.data, "data", "", "`file` of prompts: a JSON array of training items (input, output), or JSON lines of episodes (required)")
-	s.items.Define(fs)
-	s.filter.Define(fs)
 	fs.StringVar(&s.start, "adapter", "", "`directory` of the adapter to start from, for example a cloned policy; a new one if empty")
 	fs.StringVar(&s.rewardModel, "reward-model", "", "`directory` of a reward model's adapter")
 	fs.StringVar(&s.rewardBase, "reward-base", "", "model `directory` of the reward model, where it is not -model")
@@ -124,7 +118,7 @@ func (s *settings) defineRun(fs *flag.FlagSet) {
 
 // finish checks the flags and takes over those that are names.
 func (s *settings) finish() error {
-	if err := cli.Required("model", s.model.Dir, "data", s.data, "out", s.cfg.Dir); err != nil {
+	if err := cli.Required("model", s.input.Model.Dir, "data", s.input.Data, "out", s.cfg.Dir); err != nil {
 		return err
 	}
 	switch {
@@ -148,10 +142,10 @@ func (s *settings) finish() error {
 }
 
 func (s *settings) checkParts() error {
-	if err := s.model.Check(); err != nil {
+	if err := s.input.Model.Check(); err != nil {
 		return err
 	}
-	if err := s.items.Check(); err != nil {
+	if err := s.input.Items.Check(); err != nil {
 		return err
 	}
 	if s.start == "" {
@@ -176,7 +170,7 @@ func (s *settings) pinned(p *policy.Policy) any {
 		RSLoRA                                          bool
 		Targets                                         []string
 	}{
-		p.Base().String(), s.model.DType, s.model.Template, s.rewardModel, s.rewardBase,
+		p.Base().String(), s.input.Model.DType, s.input.Model.Template, s.rewardModel, s.rewardBase,
 		s.wordsLimit, c.Rank, c.Alpha, s.held, c.RSLoRA, c.Targets,
 	}
 }

@@ -37,11 +37,7 @@ func train(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	items, err := s.items.ReadFile(s.data, &s.filter)
-	if err != nil {
-		return err
-	}
-	base, closeBase, err := s.model.Open()
+	items, base, closeBase, err := s.input.Open()
 	if err != nil {
 		return err
 	}
@@ -110,7 +106,7 @@ func (s *settings) policy(base *policy.Base) (*policy.Policy, error) {
 		a, err = cli.LoadAdapter(base, s.start)
 	} else {
 		config := s.adapter.Config()
-		config.BaseModel = s.model.Dir
+		config.BaseModel = s.input.Model.Dir
 		a, err = policy.NewAdapter(base, config, s.cfg.Seed)
 	}
 	if err != nil {
@@ -149,7 +145,7 @@ func (s *settings) openRewardModel(base *policy.Base) (reward.Scorer, func(), er
 	over, done := base, func() {}
 	if s.rewardBase != "" {
 		var err error
-		m := s.model
+		m := s.input.Model
 		m.Dir = s.rewardBase
 		if over, done, err = m.Open(); err != nil {
 			return nil, nil, err

@@ -17,8 +17,8 @@ func files(t *testing.T) (dir string, args []string) {
 	text := `[{"input":"a","output":"","episode_id":"1"},{"input":"b","output":"","episode_id":"2"},
 {"input":"c","output":"","episode_id":"3"},{"input":"d","output":"","episode_id":"4"}]`
 	items := clitest.WriteFile(t, dir, "items.json", text)
-	return dir, []string{"-model", filepath.Join(dir, "model"), "-dtype", "f32", "-data", items, "-reward-model", filepath.Join(dir, "rm"), "-words-weight", "0.5", "-words-limit", "1",
-		"-group", "2", "-batch", "2", "-accumulation", "2", "-max-completion", "4", "-max-steps", "2", "-eval-every", "1", "-rank", "2"}
+	return dir, []string{"-model", filepath.Join(dir, "model"), "-dtype", "f32", "-data", items, "-reward-model", filepath.Join(dir, "rm"),
+		"-words-weight", "0.5", "-words-limit", "1", "-group", "2", "-batch", "2", "-accumulation", "2", "-max-completion", "4", "-max-steps", "2", "-eval-every", "1", "-rank", "2"}
 }
 
 var command clitest.Program = run

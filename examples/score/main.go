@@ -28,10 +28,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // settings are the parsed flags.
 type settings struct {
-	model                    cli.Model
-	items                    cli.Items
-	filter                   cli.Filter
-	rewardModel, data, out   string
+	input                    cli.Input
+	rewardModel, out         string
 	maxLength, budget, chunk int
 	drop                     bool
 }
@@ -44,12 +42,9 @@ Scores replies with a reward model.`
 func parse(args []string, io cli.Streams) (*settings, error) {
 	s := &settings{}
 	fs := cli.NewFlags("score", synopsis)
-	s.model.Define(fs)
+	s.input.Define(fs, "to score")
 	fs.StringVar(&s.rewardModel, "reward-model", "", "`directory` of the reward model's adapter (required)")
-	fs.StringVar(&s.data, "data", "", "`file` to score: a JSON array of training items (input, output), or JSON lines of episodes (required)")
 	fs.StringVar(&s.out, "out", "", "JSON `file` to write, whole or not at all (required)")
-	s.items.Define(fs)
-	s.filter.Define(fs)
 	fs.IntVar(&s.maxLength, "max-length", 4096, "most tokens of prompt and reply; longer ones are left out and counted")
 	fs.BoolVar(&s.drop, "drop-oldest", false, "shorten long prompts by their oldest turns instead")
 	fs.IntVar(&s.budget, "budget", 8192, "most distinct tokens computed at a time")
@@ -65,16 +60,16 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 }
 
 func (s *settings) check() error {
-	if err := cli.Required("model", s.model.Dir, "reward-model", s.rewardModel, "data", s.data, "out", s.out); err != nil {
+	if err := cli.Required("model", s.input.Model.Dir, "reward-model", s.rewardModel, "data", s.input.Data, "out", s.out); err != nil {
 		return err
 	}
 	if s.chunk < 1 || s.maxLength < 1 || s.budget < 1 {
 		return cli.Usagef("-chunk is %d, -max-length %d, -budget %d: want at least 1", s.chunk, s.maxLength, s.budget)
 	}
-	if err := s.model.Check(); err != nil {
+	if err := s.input.Model.Check(); err != nil {
 		return err
 	}
-	return s.items.Check()
+	return s.input.Items.Check()
 }
 
 func score(ctx context.Context, args []string, io cli.Streams) error {
@@ -82,11 +77,7 @@ func score(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	items, err := s.items.ReadFile(s.data, &s.filter)
-	if err != nil {
-		return err
-	}
-	base, closeBase, err := s.model.Open()
+	items, base, closeBase, err := s.input.Open()
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,12 @@ import (
 
 // settings are the parsed flags.
 type settings struct {
-	model   cli.Model
+	input   cli.Input
 	adapter cli.Adapter
-	items   cli.Items
-	filter  cli.Filter
 	train   policy.SFTConfig
 
-	data, start, export string
-	full                bool
+	start, export string
+	full          bool
 }
 
 const synopsis = `Usage: sft -model DIR -data FILE -out DIR [flags]
@@ -35,10 +33,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	s := &settings{adapter: cli.Adapter{Rank: 8, Alpha: 64, Dropout: 0.05, Targets: "q_proj,v_proj"}}
 	s.train.FitConfig = policy.FitConfig{LR: 1e-4, Epochs: 500, Batch: 16, Held: 0.05, EvalEvery: 5, Patience: 10}
 	fs := cli.NewFlags("sft", synopsis)
-	fs.StringVar(&s.data, "data", "", "`file` to learn from: a JSON array of training items (input, output), or JSON lines of episodes (required)")
-	s.model.Define(fs)
-	s.items.Define(fs)
-	s.filter.Define(fs)
+	s.input.Define(fs, "to learn from")
 	s.adapter.Define(fs)
 	fs.StringVar(&s.start, "adapter", "", "`directory` of an adapter to go on from, instead of a new one")
 	fs.BoolVar(&s.full, "full", false, "train a float32 copy of all weights instead of an adapter")
@@ -57,7 +52,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 }
 
 func (s *settings) check() error {
-	if err := cli.Required("model", s.model.Dir, "data", s.data, "out", s.train.Dir); err != nil {
+	if err := cli.Required("model", s.input.Model.Dir, "data", s.input.Data, "out", s.train.Dir); err != nil {
 		return err
 	}
 	switch {
@@ -68,13 +63,13 @@ func (s *settings) check() error {
 	case s.train.MaxLength > s.train.Budget:
 		return cli.Usagef("-max-length %d is more than -budget %d: an item is computed whole", s.train.MaxLength, s.train.Budget)
 	}
-	if err := s.model.Check(); err != nil {
+	if err := s.input.Model.Check(); err != nil {
 		return err
 	}
 	if err := cli.CheckFit(&s.train.FitConfig); err != nil {
 		return err
 	}
-	if err := s.items.Check(); err != nil {
+	if err := s.input.Items.Check(); err != nil {
 		return err
 	}
 	if s.full || s.start != "" {
@@ -96,8 +91,8 @@ func (s *settings) pinned(base *policy.Base, a *lora.Adapter, items []episode.It
 		Targets                   []string
 		Template                  string
 	}{
-		fmt.Sprintf("%s, %d parameters", base.Config().ModelType, base.Config().Parameters()), s.model.DType, fingerprint(items), len(items), s.train.MaxLength, s.train.DropOldest, s.full, c.RSLoRA,
-		c.Rank, c.Alpha, c.Dropout, c.Targets, s.model.Template,
+		fmt.Sprintf("%s, %d parameters", base.Config().ModelType, base.Config().Parameters()), s.input.Model.DType, fingerprint(items), len(items), s.train.MaxLength, s.train.DropOldest, s.full, c.RSLoRA,
+		c.Rank, c.Alpha, c.Dropout, c.Targets, s.input.Model.Template,
 	}
 }
 

@@ -37,11 +37,7 @@ func train(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	items, err := s.items.ReadFile(s.data, &s.filter)
-	if err != nil {
-		return err
-	}
-	base, closeBase, err := s.model.Open()
+	items, base, closeBase, err := s.input.Open()
 	if err != nil {
 		return err
 	}
@@ -70,7 +66,7 @@ func (s *settings) open(base *policy.Base) (*lora.Adapter, error) {
 		return policy.NewFull(base)
 	}
 	config := s.adapter.Config()
-	config.BaseModel = s.model.Dir
+	config.BaseModel = s.input.Model.Dir
 	return policy.NewAdapter(base, config, s.train.Seed)
 }
 
