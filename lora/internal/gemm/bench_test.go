@@ -60,9 +60,10 @@ func BenchmarkMulT(b *testing.B) {
 		x, y, w := frame(m, k, 0).noise(1), frame(m, n, 0), frame(n, k, 0).noise(2)
 		bits, _ := toBF16(w.Dense)
 		cases := map[string]*Packed{"f32": PackF32(w.Dense), "bf16": PackBF16(bits, n, k)}
-		for name, c := range codedCases(n, k) {
-			cases[name] = c.packed
+		for name, round := range map[string]Rounding{"nf4": RoundNone, "nf4 to bf16": RoundBF16} {
+			cases[name] = codedNF4(rand.New(rand.NewPCG(1, 1)), n, k, round, true).packed
 		}
+		cases["int8"] = codedInt8(rand.New(rand.NewPCG(1, 1)), n, k).packed
 		for name, packed := range cases {
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {

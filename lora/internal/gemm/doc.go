@@ -26,6 +26,13 @@
 // special: NaN and Inf in x or w reach y even where alpha or the other factor
 // is 0.
 //
+// # Codes
+//
+// A matrix of codes of 4 bits ([PackNF4]) or 8 bits ([PackInt8]) multiplies as the
+// float32 matrix of the numbers behind its codes, bit by bit. Numbers are computed in
+// registers for a few rows (where the variant has kernels for it), a block of a panel
+// at a time in scratch memory for more.
+//
 // # Variants
 //
 // The kernels exist for AVX-512, for AVX2 with FMA, and as plain Go, which is
