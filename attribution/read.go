@@ -9,11 +9,11 @@ import (
 	"io"
 	"iter"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/fileseq"
 	"github.com/socialrl/socialrl/internal/pyjson"
 )
 
@@ -26,15 +26,7 @@ func ReadJSONL(r io.Reader) iter.Seq2[*Attribution, error] { return readLines(""
 // ReadFile is [ReadJSONL] on the named file, which is opened when the sequence
 // is used and closed after it. Errors name the file.
 func ReadFile(path string) iter.Seq2[*Attribution, error] {
-	return func(yield func(*Attribution, error) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer f.Close()
-		readLines(path, f)(yield)
-	}
+	return fileseq.Of(path, func(r io.Reader) iter.Seq2[*Attribution, error] { return readLines(path, r) })
 }
 
 func readLines(name string, r io.Reader) iter.Seq2[*Attribution, error] {

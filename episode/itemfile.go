@@ -9,9 +9,9 @@ import (
 	"io"
 	"iter"
 	"maps"
-	"os"
 	"slices"
 
+	"github.com/socialrl/socialrl/internal/fileseq"
 	"github.com/socialrl/socialrl/internal/pyjson"
 )
 
@@ -144,15 +144,7 @@ func ReadItems(r io.Reader) iter.Seq2[Item, error] { return readItems("", r) }
 
 // ReadItemFile is [ReadItems] on the named file.
 func ReadItemFile(path string) iter.Seq2[Item, error] {
-	return func(yield func(Item, error) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			yield(Item{}, err)
-			return
-		}
-		defer f.Close()
-		readItems(path, f)(yield)
-	}
+	return fileseq.Of(path, func(r io.Reader) iter.Seq2[Item, error] { return readItems(path, r) })
 }
 
 func readItems(name string, r io.Reader) iter.Seq2[Item, error] {

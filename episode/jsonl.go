@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
+
+	"github.com/socialrl/socialrl/internal/fileseq"
 )
 
 // episodeSchema lists the members of an episode's JSON line in their usual order.
@@ -146,15 +147,7 @@ func WriteJSONL(w io.Writer, eps ...*Episode) error {
 
 // readFile reads JSON lines of any type from a file.
 func readFile[T any](path string) iter.Seq2[*T, error] {
-	return func(yield func(*T, error) bool) {
-		f, err := os.Open(path)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer f.Close()
-		readJSONL[T](path, f)(yield)
-	}
+	return fileseq.Of(path, func(r io.Reader) iter.Seq2[*T, error] { return readJSONL[T](path, r) })
 }
 
 // readJSONL reads JSON lines of any type; name is that of the file, for errors.
