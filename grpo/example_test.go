@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log"
 	"math"
-	"os"
 	"unicode"
 
 	"github.com/socialrl/socialrl/episode"
@@ -51,23 +50,11 @@ func ExampleVariant() {
 
 // A policy of random weights learns to write capital letters, from 0.4 to 5 of 6.
 func ExampleGRPOTrainer() {
-	dir, err := os.MkdirTemp("", "grpo")
+	base, closeBase, err := tiny.Load("cpu") // for a model of the hub, lora.Open and policy.LoadBase
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	if err := tiny.Write(dir); err != nil { // in real life, a model of the hub
-		log.Fatal(err)
-	}
-	eng, err := lora.Open("cpu")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer eng.Close()
-	base, err := policy.LoadBase(eng, dir, lora.F32)
-	if err != nil {
-		log.Fatal(err)
-	}
+	defer closeBase()
 	adapter, err := policy.NewAdapter(base, lora.Config{Rank: 8, Alpha: 16, Targets: lora.AllLinear}, 1)
 	if err != nil {
 		log.Fatal(err)

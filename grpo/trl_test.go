@@ -12,6 +12,7 @@ import (
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/internal/fixtures"
+	"github.com/socialrl/socialrl/internal/tensortest"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 	"github.com/socialrl/socialrl/reward"
@@ -254,7 +255,7 @@ func (r *replay) gradients() {
 		if err := r.p.Engine().Read(got, p.Grad); err != nil {
 			r.t.Fatal(err)
 		}
-		compareTensors(r.t, "gradient of "+p.Name, got, r.want["grad1."+p.Name], nil, 1e-4)
+		tensortest.Near(r.t, "gradient of "+p.Name, got, r.want["grad1."+p.Name], nil, 1e-4)
 	}
 }
 
@@ -270,7 +271,7 @@ func (r *replay) onStep(step, _ int, m Metrics) {
 	}
 	after := tensorsOf(r.t, r.p.Adapter())
 	for name, start := range r.start {
-		compareTensors(r.t, fmt.Sprintf("update of %s after step %d", name, step), after[name], r.want[fmt.Sprintf("step%d.%s", step, name)], start, 1e-3)
+		tensortest.Near(r.t, fmt.Sprintf("update of %s after step %d", name, step), after[name], r.want[fmt.Sprintf("step%d.%s", step, name)], start, 1e-3)
 	}
 }
 
@@ -317,28 +318,6 @@ func compareNumbers(t *testing.T, what string, got, want []float64, abs float64)
 	}
 	for i := range got {
 		compareNumber(t, fmt.Sprintf("%s %d", what, i), got[i], want[i], 0, abs)
-	}
-}
-
-// compareTensors holds the norm of the difference over the norm to a bound; with
-// start, of what was added to start.
-func compareTensors(t *testing.T, what string, got, want, start []float32, bound float64) {
-	t.Helper()
-	if len(got) != len(want) || len(got) == 0 {
-		t.Errorf("%s: %d elements, want %d", what, len(got), len(want))
-		return
-	}
-	diff, norm := 0.0, 0.0
-	for i := range got {
-		d, w := float64(got[i])-float64(want[i]), float64(want[i])
-		if start != nil {
-			w -= float64(start[i])
-		}
-		diff += d * d
-		norm += w * w
-	}
-	if !(math.Sqrt(diff) <= bound*math.Sqrt(norm)) {
-		t.Errorf("%s differs by %.2g of its norm, want at most %.0g", what, math.Sqrt(diff/norm), bound)
 	}
 }
 

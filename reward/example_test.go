@@ -10,7 +10,6 @@ import (
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
-	"github.com/socialrl/socialrl/policy"
 	"github.com/socialrl/socialrl/reward"
 )
 
@@ -58,23 +57,11 @@ func ExampleBestOfN() {
 
 // A reward model learns that polite replies are worth more.
 func ExampleRewardModel() {
-	dir, err := os.MkdirTemp("", "reward")
+	base, closeBase, err := tiny.Load("cpu") // for a model of the hub, lora.Open and policy.LoadBase
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	if err := tiny.Write(dir); err != nil { // in real life, a model of the hub
-		log.Fatal(err)
-	}
-	eng, err := lora.Open("cpu")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer eng.Close()
-	base, err := policy.LoadBase(eng, dir, lora.F32)
-	if err != nil {
-		log.Fatal(err)
-	}
+	defer closeBase()
 	rm, err := reward.New(base, lora.Config{Rank: 8, Alpha: 32, Targets: lora.QV})
 	if err != nil {
 		log.Fatal(err)
@@ -84,6 +71,11 @@ func ExampleRewardModel() {
 		prompt := fmt.Sprintf("%d: tea?", i)
 		recs = append(recs, reward.Record{Input: prompt, Output: "yes, please", Value: 1}, reward.Record{Input: prompt, Output: "give me", Value: 0})
 	}
+	dir, err := os.MkdirTemp("", "reward")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	cfg := reward.TrainConfig{Dir: filepath.Join(dir, "rm")}
 	cfg.LR, cfg.Epochs = 1e-2, 8
 	if err := rm.Train(context.Background(), recs, cfg); err != nil {

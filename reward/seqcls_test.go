@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/socialrl/socialrl/internal/fixtures"
+	"github.com/socialrl/socialrl/internal/tensortest"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
@@ -194,7 +195,7 @@ func TestGradientsEqualPEFT(t *testing.T) {
 			if err := base.Engine().Read(got, p.Grad); err != nil {
 				t.Fatal(err)
 			}
-			apart(t, "gradient of "+p.Name, got, c.tensors["adapter.grad."+p.Name], nil, 1e-4)
+			tensortest.Near(t, "gradient of "+p.Name, got, c.tensors["adapter.grad."+p.Name], nil, 1e-4)
 		}
 	})
 }
@@ -223,7 +224,7 @@ func TestTrainingEqualsPEFT(t *testing.T) {
 			t.Errorf("%d steps, want 20", steps)
 		}
 		for name, got := range c.parameters(t, m) {
-			apart(t, "update of "+name, got, c.tensors["adapter.after20."+name], start[name], 1e-3)
+			tensortest.Near(t, "update of "+name, got, c.tensors["adapter.after20."+name], start[name], 1e-3)
 		}
 	})
 }
@@ -243,28 +244,6 @@ func (c *seqcls) parameters(t *testing.T, m *RewardModel) map[string][]float32 {
 		out[tensor.Name] = append([]float32(nil), v...)
 	}
 	return out
-}
-
-// apart holds the norm of the difference over the norm to a bound; with start, of
-// what was added to start.
-func apart(t *testing.T, what string, got, want, start []float32, bound float64) {
-	t.Helper()
-	if len(got) != len(want) || len(got) == 0 {
-		t.Errorf("%s: %d elements, want %d", what, len(got), len(want))
-		return
-	}
-	diff, norm := 0.0, 0.0
-	for i := range got {
-		d, w := float64(got[i])-float64(want[i]), float64(want[i])
-		if start != nil {
-			w -= float64(start[i])
-		}
-		diff += d * d
-		norm += w * w
-	}
-	if !(math.Sqrt(diff) <= bound*math.Sqrt(norm)) {
-		t.Errorf("%s differs by %.2g of its norm, want at most %.0g", what, math.Sqrt(diff/norm), bound)
-	}
 }
 
 // What is saved loads with the same scores to the last bit, head included.

@@ -6,6 +6,7 @@ package tiny
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -86,22 +87,43 @@ func weights(cfg policy.Config) []lora.Tensor {
 	return out
 }
 
-// Base loads the model into an engine for the length of a test.
-func Base(t testing.TB, engine string) *policy.Base {
-	t.Helper()
-	dir := t.TempDir()
+// Load opens an engine and loads the model into it, from a folder of its own. close
+// gives both back and removes the folder.
+func Load(engine string) (base *policy.Base, close func(), err error) {
+	dir, err := os.MkdirTemp("", "tiny")
+	if err != nil {
+		return nil, nil, err
+	}
+	base, eng, err := load(engine, dir)
+	if err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return base, func() { base.Close(); eng.Close(); os.RemoveAll(dir) }, nil
+}
+
+func load(engine, dir string) (*policy.Base, lora.Engine, error) {
 	if err := Write(dir); err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	eng, err := lora.Open(engine)
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	base, err := policy.LoadBase(eng, dir, lora.F32)
 	if err != nil {
+		return nil, nil, errors.Join(err, eng.Close())
+	}
+	return base, eng, nil
+}
+
+// Base is [Load] for the length of a test.
+func Base(t testing.TB, engine string) *policy.Base {
+	t.Helper()
+	base, closeBase, err := Load(engine)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { base.Close(); eng.Close() })
+	t.Cleanup(closeBase)
 	return base
 }
 
