@@ -39,10 +39,18 @@ var avx512 = kernels{
 	widenPairs: widenPairsAVX512,
 	unpack:     [forms]unpackFunc{unpack4AVX512, unpack4BF16AVX512, unpack4F16AVX512, unpack8AVX512},
 	coded: [forms][maxMR + 1]codedFunc{
-		{1: tileCoded4x1x128AVX512, 2: tileCoded4x2x128AVX512, 3: tileCoded4x3x64AVX512, 4: tileCoded4x4x64AVX512},
-		{1: tileCoded4BF16x1x128AVX512, 2: tileCoded4BF16x2x128AVX512, 3: tileCoded4BF16x3x64AVX512, 4: tileCoded4BF16x4x64AVX512},
-		{1: tileCoded4F16x1x128AVX512, 2: tileCoded4F16x2x128AVX512, 3: tileCoded4F16x3x64AVX512, 4: tileCoded4F16x4x64AVX512},
-		{1: tileCoded8x1x128AVX512, 2: tileCoded8x2x128AVX512, 3: tileCoded8x3x64AVX512, 4: tileCoded8x4x64AVX512},
+		RoundNone: {
+			1: tileCoded4x1x128AVX512, 2: tileCoded4x2x128AVX512, 3: tileCoded4x3x64AVX512, 4: tileCoded4x4x64AVX512,
+			5: tileCoded4x5x32AVX512, 6: tileCoded4x6x32AVX512, 7: tileCoded4x7x32AVX512, 8: tileCoded4x8x32AVX512,
+		},
+		RoundBF16: {
+			1: tileCoded4BF16x1x128AVX512, 2: tileCoded4BF16x2x128AVX512, 3: tileCoded4BF16x3x64AVX512, 4: tileCoded4BF16x4x64AVX512,
+			5: tileCoded4BF16x5x32AVX512, 6: tileCoded4BF16x6x32AVX512, 7: tileCoded4BF16x7x32AVX512, 8: tileCoded4BF16x8x32AVX512,
+		},
+		codes8: {
+			1: tileCoded8x1x128AVX512, 2: tileCoded8x2x128AVX512, 3: tileCoded8x3x64AVX512, 4: tileCoded8x4x64AVX512,
+			5: tileCoded8x5x32AVX512, 6: tileCoded8x6x32AVX512, 7: tileCoded8x7x32AVX512, 8: tileCoded8x8x32AVX512,
+		},
 	},
 	peak:    peakAVX512,
 	peakOps: 12 * 16 * 2,

@@ -175,6 +175,18 @@ func tileCoded4x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float3
 // tileCoded4x4x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
+// tileCoded4x5x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x5x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x6x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x6x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x7x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x7x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x8x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded4BF16x1x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
@@ -187,17 +199,17 @@ func tileCoded4BF16x3x64AVX512(k int, a *float32, b *byte, stride int, scale *fl
 // tileCoded4BF16x4x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
-// tileCoded4F16x1x128AVX512 is a codedFunc of that many rows and columns.
-func tileCoded4F16x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+// tileCoded4BF16x5x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x5x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
-// tileCoded4F16x2x128AVX512 is a codedFunc of that many rows and columns.
-func tileCoded4F16x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+// tileCoded4BF16x6x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x6x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
-// tileCoded4F16x3x64AVX512 is a codedFunc of that many rows and columns.
-func tileCoded4F16x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+// tileCoded4BF16x7x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x7x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
-// tileCoded4F16x4x64AVX512 is a codedFunc of that many rows and columns.
-func tileCoded4F16x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+// tileCoded4BF16x8x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded8x1x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
@@ -210,3 +222,15 @@ func tileCoded8x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float3
 
 // tileCoded8x4x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x5x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x5x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x6x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x6x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x7x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x7x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x8x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)

@@ -14,7 +14,7 @@ const (
 	maxRows    = 1024        // rows packed at once
 	maxResting = 512         // rows whose block stays in the second-level cache
 
-	maxCoded    = 4            // up to so many rows, codes are expanded in registers
+	maxCoded    = 8            // up to so many rows, codes are expanded in registers
 	codedStep   = 128          // reduction block of codes for few rows
 	groupPanels = 4            // panels between which the result stays in that cache
 	noWiden     = 2            // up to so many row tiles, bfloat16 is widened in registers

@@ -87,8 +87,8 @@ func TestCodesMultiplyAsTheirNumbers(t *testing.T) {
 		n, k := s[0], s[1]
 		for name, c := range codedCases(n, k) {
 			plain := PackF32(c.plain)
-			for _, m := range []int{1, 2, 5, 13, 40} {
-				if m > 13 && n*k > 5000 {
+			for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 13, 40} {
+				if m > 8 && n*k > 5000 {
 					continue
 				}
 				for _, p := range pools {

@@ -128,7 +128,7 @@ func (j *product) thin(r0, r1, p0, p1 int) {
 // a kernel for it.
 func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
 	q, kern, rows := j.w.quant, j.pool.kern, r1-r0
-	coded, group := kern.coded[q.form][rows], kern.group[rows]
+	coded, group := kern.coded[q.form][rows], max(kern.group[rows], 1)
 	whole := min(p1, j.n/NR)
 	scale := j.pool.workers[worker].scales[:]
 	for ; coded != nil && p0+group <= whole; p0 += group {

@@ -149,16 +149,24 @@ type coded512 struct {
 	acc          [][]reg.VecVirtual // [row][2*panel+vector]
 	scale        []Op               // [2*panel+vector]
 	right        [2]reg.VecVirtual
-	left         []reg.VecVirtual
 }
 
-// codedTiles512 emits the codedFunc of every form and of the heights of map512.
+// maxCoded is the tallest codedFunc.
+const maxCoded = 8
+
+// codedTiles512 emits the codedFuncs, with the panels of map512 and one where that has
+// none. Half precision is rare and has none at all.
 func codedTiles512() {
 	for _, q := range forms512() {
-		for rows, panels := range map512 {
-			if panels > 1 {
-				(&coded512{codes512: q, rows: rows, panels: panels}).emit()
+		if q.round == "F16" {
+			continue
+		}
+		for rows := 1; rows <= maxCoded; rows++ {
+			panels := 1
+			if rows < len(map512) {
+				panels = map512[rows]
 			}
+			(&coded512{codes512: q, rows: rows, panels: panels}).emit()
 		}
 	}
 }
@@ -181,9 +189,6 @@ func (t *coded512) emit() {
 	}
 	t.begin(load)
 	t.right = [2]reg.VecVirtual{ZMM(), ZMM()}
-	for range t.rows {
-		t.left = append(t.left, ZMM())
-	}
 	loop("by2", k, 2, func() {
 		t.step(0)
 		t.step(1)
@@ -242,17 +247,28 @@ func (t *coded512) place(panel, u int) Mem {
 
 // step emits the products of column u of a.
 func (t *coded512) step(u int) {
-	for i, left := range t.left {
-		VBROADCASTSS(Mem{Base: t.a, Disp: i*leftStride + 4*u}, left)
+	left := make([]reg.VecVirtual, t.rows)
+	for i := range left {
+		if left[i] = ZMM(); t.panels > 1 {
+			t.broadcast(i, u, left[i])
+		}
 	}
 	for p := range t.panels {
 		t.expand(t.place(p, u), [2]Op(t.scale[2*p:]), t.right)
-		for v, right := range t.right {
-			for i, left := range t.left {
-				VFMADD231PS(right, left, t.acc[i][2*p+v])
+		for i := range left {
+			if t.panels == 1 { // each is needed once
+				t.broadcast(i, u, left[i])
+			}
+			for v, right := range t.right {
+				VFMADD231PS(right, left[i], t.acc[i][2*p+v])
 			}
 		}
 	}
+}
+
+// broadcast fills a register with element u of row i of a.
+func (t *coded512) broadcast(i, u int, to reg.VecVirtual) {
+	VBROADCASTSS(Mem{Base: t.a, Disp: i*leftStride + 4*u}, to)
 }
 
 // advance moves on by k columns of a and rows of b, and asks for the codes of the
