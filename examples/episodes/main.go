@@ -57,14 +57,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.BoolVar(&s.skipBad, "skip-bad", false, "pass over lines of a file that cannot be read, and count them, instead of stopping")
 	s.filter.Define(fs)
 	s.items.Define(fs)
-	if err := cli.ParseTo(io.Out, fs, args); err != nil {
-		return nil, err
-	}
-	if err := s.check(fs); err != nil {
-		return nil, err
-	}
-	cli.Show(io.Err, fs)
-	return s, nil
+	return s, cli.Parse(fs, args, io, func() error { return s.check(fs) })
 }
 
 func (s *settings) check(fs *flag.FlagSet) error {

@@ -63,15 +63,10 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.IntVar(&o.MaxTokens, "max-tokens", 256, "most tokens of a reply")
 	fs.Var((*texts)(&o.Stop), "stop", "`text` that ends a reply and is not part of it; may be given several times")
 	fs.Uint64Var(&o.Seed, "seed", 42, "of the draw")
-	if err := cli.ParseTo(io.Out, fs, args); err != nil {
-		return nil, err
-	}
-	fs.Visit(func(f *flag.Flag) { s.promptGiven = s.promptGiven || f.Name == "prompt" })
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	cli.Show(io.Err, fs)
-	return s, nil
+	return s, cli.Parse(fs, args, io, func() error {
+		fs.Visit(func(f *flag.Flag) { s.promptGiven = s.promptGiven || f.Name == "prompt" })
+		return s.check()
+	})
 }
 
 // texts is a flag that may be given several times.

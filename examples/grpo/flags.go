@@ -43,14 +43,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	s.defineLoss(fs)
 	s.defineBatch(fs)
 	s.defineRun(fs)
-	if err := cli.ParseTo(io.Out, fs, args); err != nil {
-		return nil, err
-	}
-	if err := s.finish(); err != nil {
-		return nil, err
-	}
-	cli.Show(io.Err, fs)
-	return s, nil
+	return s, cli.Parse(fs, args, io, s.finish)
 }
 
 func (s *settings) defineData(fs *flag.FlagSet) {

@@ -41,13 +41,9 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.Lookup("warmup").Usage = "steps over which the learning rate rises from 0; a tenth of all unless given"
 	fs.IntVar(&s.maxLength, "max-length", 4096, "most tokens of prompt and reply; longer records are left out and counted")
 	fs.BoolVar(&s.drop, "drop-oldest", false, "shorten long prompts by their oldest turns instead")
-	if err := cli.ParseTo(io.Out, fs, args); err != nil {
+	if err := cli.Parse(fs, args, io, s.check); err != nil {
 		return nil, err
 	}
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	cli.Show(io.Err, fs)
 	fs.Visit(s.zeroMeansZero)
 	return s, nil
 }

@@ -49,14 +49,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.BoolVar(&s.drop, "drop-oldest", false, "shorten long prompts by their oldest turns instead")
 	fs.IntVar(&s.budget, "budget", 8192, "most distinct tokens computed at a time")
 	fs.IntVar(&s.chunk, "chunk", 256, "replies scored between two reports of progress")
-	if err := cli.ParseTo(io.Out, fs, args); err != nil {
-		return nil, err
-	}
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	cli.Show(io.Err, fs)
-	return s, nil
+	return s, cli.Parse(fs, args, io, s.check)
 }
 
 func (s *settings) check() error {

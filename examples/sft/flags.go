@@ -41,14 +41,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.IntVar(&s.train.MaxLength, "max-length", 4096, "most tokens of prompt and reply; longer items are left out and counted")
 	fs.BoolVar(&s.train.DropOldest, "drop-oldest", false, "shorten long prompts by their oldest turns instead")
 	fs.StringVar(&s.export, "export", "", "`directory` to write the trained model to, base and adapter merged, as bfloat16")
-	if err := cli.ParseTo(io.Out, fs, args); err != nil {
-		return nil, err
-	}
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	cli.Show(io.Err, fs)
-	return s, nil
+	return s, cli.Parse(fs, args, io, s.check)
 }
 
 func (s *settings) check() error {

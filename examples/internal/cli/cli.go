@@ -95,6 +95,20 @@ func ParseTo(w io.Writer, fs *flag.FlagSet, args []string) error {
 	return nil
 }
 
+// Parse parses the flags of a program as [ParseTo] does, has them checked, and prints
+// the effective configuration on standard error. Where one of these fails nothing is
+// printed but what -h asks for.
+func Parse(fs *flag.FlagSet, args []string, s Streams, check func() error) error {
+	if err := ParseTo(s.Out, fs, args); err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	Show(s.Err, fs)
+	return nil
+}
+
 // NewFlags returns an empty set of flags; -h prints the synopsis above them.
 func NewFlags(name, synopsis string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)

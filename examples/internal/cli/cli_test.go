@@ -51,6 +51,29 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// The configuration is shown once it has been found to be right.
+func TestParseChecksAndShows(t *testing.T) {
+	bad := errors.New("bad")
+	for _, c := range []struct {
+		why, args string
+		found     error // by the check
+		want      error
+		out, err  string // what is printed begins so
+	}{
+		{"all is well", "-n 3", nil, nil, "", "x -n=3\n"},
+		{"a value is out of range", "-n 3", bad, bad, "", ""},
+		{"help does not need good values", "-h", bad, flag.ErrHelp, "about x\n", ""},
+	} {
+		fs := NewFlags("x", "about x")
+		fs.Int("n", 1, "number")
+		var out, errs bytes.Buffer
+		err := Parse(fs, strings.Fields(c.args), Streams{Out: &out, Err: &errs}, func() error { return c.found })
+		if !errors.Is(err, c.want) || errs.String() != c.err || !strings.HasPrefix(out.String(), c.out) || c.out == "" && out.Len() > 0 {
+			t.Errorf("%s: error %v, printed %q and %q", c.why, err, &out, &errs)
+		}
+	}
+}
+
 func TestRequired(t *testing.T) {
 	if err := Required("a", "x", "b", "y"); err != nil {
 		t.Error(err)
