@@ -54,17 +54,25 @@ func BenchmarkPeak(b *testing.B) {
 	})
 }
 
+// everyForm returns what packs a matrix in each form that models are kept in.
+func everyForm(n, k int) map[string]func() *Packed {
+	w, r := frame(n, k, 0).noise(2), rand.New(rand.NewPCG(1, 1))
+	bits, _ := toBF16(w.Dense)
+	return map[string]func() *Packed{
+		"f32":         func() *Packed { return PackF32(w.Dense) },
+		"bf16":        func() *Packed { return PackBF16(bits, n, k) },
+		"int8":        func() *Packed { return codedInt8(r, n, k).packed },
+		"nf4":         func() *Packed { return codedNF4(r, n, k, RoundNone, true).packed },
+		"nf4 to bf16": func() *Packed { return codedNF4(r, n, k, RoundBF16, true).packed },
+	}
+}
+
 func BenchmarkMulT(b *testing.B) {
 	for _, s := range shapes {
 		m, n, k := s[0], s[1], s[2]
-		x, y, w := frame(m, k, 0).noise(1), frame(m, n, 0), frame(n, k, 0).noise(2)
-		bits, _ := toBF16(w.Dense)
-		cases := map[string]*Packed{"f32": PackF32(w.Dense), "bf16": PackBF16(bits, n, k)}
-		for name, round := range map[string]Rounding{"nf4": RoundNone, "nf4 to bf16": RoundBF16} {
-			cases[name] = codedNF4(rand.New(rand.NewPCG(1, 1)), n, k, round, true).packed
-		}
-		cases["int8"] = codedInt8(rand.New(rand.NewPCG(1, 1)), n, k).packed
-		for name, packed := range cases {
+		x, y := frame(m, k, 0).noise(1), frame(m, n, 0)
+		for name, pack := range everyForm(n, k) {
+			packed := pack()
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {
 					report(b, 2*float64(m)*float64(n)*float64(k), float64(packed.Bytes()), func() {
@@ -79,9 +87,9 @@ func BenchmarkMulT(b *testing.B) {
 func BenchmarkMul(b *testing.B) {
 	for _, s := range shapes[:3] {
 		m, n, k := s[0], s[1], s[2]
-		dx, dy, w := frame(m, k, 0), frame(m, n, 0).noise(1), frame(n, k, 0).noise(2)
-		bits, _ := toBF16(w.Dense)
-		for name, packed := range map[string]*Packed{"f32": PackF32(w.Dense), "bf16": PackBF16(bits, n, k)} {
+		dx, dy := frame(m, k, 0), frame(m, n, 0).noise(1)
+		for name, pack := range everyForm(n, k) {
+			packed := pack()
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {
 					report(b, 2*float64(m)*float64(n)*float64(k), 0, func() { Mul(dx.Dense, dy.Dense, packed, 1, 0, p) })
@@ -119,21 +127,10 @@ func BenchmarkGemm(b *testing.B) {
 // of a model follow each other.
 func BenchmarkStream(b *testing.B) {
 	const n, k = 4864, 896
-	w := frame(n, k, 0).noise(2)
-	bits, _ := toBF16(w.Dense)
-	makers := map[string]func() *Packed{
-		"f32":  func() *Packed { return PackF32(w.Dense) },
-		"bf16": func() *Packed { return PackBF16(bits, n, k) },
-	}
-	random := rand.New(rand.NewPCG(1, 1))
-	for name, round := range map[string]Rounding{"nf4": RoundNone, "nf4 to bf16": RoundBF16} {
-		makers[name] = func() *Packed { return codedNF4(random, n, k, round, true).packed }
-	}
-	makers["int8"] = func() *Packed { return codedInt8(random, n, k).packed }
-	for name, make := range makers {
+	for name, pack := range everyForm(n, k) {
 		var layers [64]*Packed
 		for i := range layers {
-			layers[i] = make()
+			layers[i] = pack()
 		}
 		for _, m := range []int{1, 2, 4, 8} {
 			x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).Dense
