@@ -32,7 +32,7 @@ func benchPolicy(b *testing.B, cfg Config) *Policy {
 
 // smallConfig has some 0.3M parameters.
 func smallConfig() Config {
-	return Config{ModelType: Qwen2, VocabSize: 512, HiddenSize: 80, IntermediateSize: 208, Layers: 4, Heads: 5, KVHeads: 5, HeadDim: 16,
+	return Config{ModelType: Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 128, Layers: 4, Heads: 4, KVHeads: 2, HeadDim: 32,
 		RMSNormEps: 1e-6, RopeTheta: 1e4, MaxPositions: 512, TieEmbeddings: true, InitializerRange: 0.02}
 }
 
