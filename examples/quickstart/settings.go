@@ -24,7 +24,7 @@ type settings struct {
 func standard(seed uint64) settings {
 	s := settings{episodes: 48, cloneOf: 4, cases: 12}
 	s.clone.FitConfig = policy.FitConfig{
-		Epochs: 12, Patience: 3, Batch: 32, LR: 3e-3, Warmup: 30, Schedule: "cosine", Held: 0.1,
+		Epochs: 12, Patience: 2, Batch: 32, LR: 3e-3, Warmup: 30, Schedule: "cosine", Held: 0.1,
 		Optimizer: lora.AdamWConfig{WeightDecay: 0.01}, Seed: seed,
 	}
 	s.reward.FitConfig = policy.FitConfig{
