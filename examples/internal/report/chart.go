@@ -28,7 +28,7 @@ type Series struct {
 // Size of the drawing and of its margins, in units of the SVG.
 const (
 	width, height      = 400.0, 240.0
-	left, right        = 46.0, 8.0
+	left, right        = 46.0, 16.0
 	top, bottom        = 8.0, 34.0
 	colours            = 4
 	plotWide, plotHigh = width - left - right, height - top - bottom
@@ -166,5 +166,5 @@ func ticks(lo, hi float64) []float64 {
 // num writes a coordinate.
 func num(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 
-// label writes a number at an axis.
-func label(v float64) string { return strconv.FormatFloat(v, 'g', 3, 64) }
+// label writes a number at an axis; zero has no sign.
+func label(v float64) string { return strconv.FormatFloat(v+0, 'g', 3, 64) }
