@@ -20,8 +20,36 @@ func unchanged(s string) string { return s }
 const longSegment = 8
 
 // nfc returns the canonical composition of s (UAX 15, form C). Bytes that are not
-// UTF-8 stay as they are.
+// UTF-8 stay as they are, and what stands between them is composed on its own.
 func nfc(s string) string {
+	if utf8.ValidString(s) {
+		return nfcValid(s)
+	}
+	var b strings.Builder
+	for s != "" {
+		n := validPrefix(s)
+		b.WriteString(nfcValid(s[:n]))
+		if n < len(s) {
+			b.WriteByte(s[n])
+			n++
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+// validPrefix returns the number of bytes before the first that is not UTF-8.
+func validPrefix(s string) int {
+	for i, c := range s {
+		if c == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD") {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// nfcValid is nfc of valid UTF-8.
+func nfcValid(s string) string {
 	if norm.NFC.QuickSpanString(s) == len(s) {
 		return s
 	}
