@@ -142,7 +142,7 @@ func openEngine(t *testing.T, name string) lora.Engine {
 	t.Helper()
 	eng, err := lora.Open(name)
 	if err != nil {
-		t.Skipf("no engine %q here: %v", name, err)
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := eng.Close(); err != nil {
