@@ -41,9 +41,11 @@ func (t *GRPOTrainer) newBatch(ctx context.Context, first, step int) (*batch, er
 	if err := t.encode(b); err != nil {
 		return nil, err
 	}
+	t.begin(SamplePhase)
 	if err := t.rollout(ctx, b, step); err != nil {
 		return nil, fmt.Errorf("sampling: %w", err)
 	}
+	t.begin(ScorePhase)
 	rewards, err := t.score(ctx, t.samples(b))
 	if err != nil {
 		return nil, err
@@ -201,6 +203,7 @@ func (t *GRPOTrainer) askReference(ctx context.Context, b *batch) error {
 	if t.reference == nil {
 		return nil
 	}
+	t.begin(ReferencePhase)
 	packed, err := t.pack(b)
 	if err != nil {
 		return err

@@ -98,6 +98,9 @@ type Config struct {
 
 	// OnStep is told each line of the metrics log; nil for nobody.
 	OnStep func(step, total int, m Metrics)
+	// OnPhase is told when a phase of an optimiser step begins, which is when the one
+	// before ends; nil for nobody.
+	OnPhase func(Phase)
 }
 
 // Default returns the configuration of Sotopia-RL (arXiv 2508.03905): groups of 16,

@@ -68,6 +68,7 @@ func (t *GRPOTrainer) tokens(b *batch) int {
 
 // pass goes once over the batch: gradients of all forests, one update.
 func (t *GRPOTrainer) pass(ctx context.Context, b *batch, step int) (Metrics, error) {
+	t.begin(UpdatePhase)
 	packed, err := t.pack(b)
 	if err != nil {
 		return nil, err

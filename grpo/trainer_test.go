@@ -108,6 +108,30 @@ func TestDivergenceStartsAtZero(t *testing.T) {
 	}
 }
 
+// Every step draws, scores, asks the reference and updates; where there are two passes
+// over a batch, the second only updates, and without a KL term nobody asks a reference.
+func TestPhases(t *testing.T) {
+	base := tiny.Base(t, "cpu")
+	for _, c := range []struct {
+		why    string
+		change func(*Config)
+		want   []Phase
+	}{
+		{"a step", func(c *Config) { c.MaxSteps = 1 }, []Phase{SamplePhase, ScorePhase, ReferencePhase, UpdatePhase}},
+		{"two passes", func(c *Config) { c.MaxSteps, c.Passes = 2, 2 }, []Phase{SamplePhase, ScorePhase, ReferencePhase, UpdatePhase, UpdatePhase}},
+		{"no KL term", func(c *Config) { c.MaxSteps, c.Beta = 1, 0 }, []Phase{SamplePhase, ScorePhase, UpdatePhase}},
+	} {
+		cfg := tinyConfig()
+		var got []Phase
+		cfg.OnPhase = func(p Phase) { got = append(got, p) }
+		c.change(&cfg)
+		train(t, tinyPolicy(t, base), cfg)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: phases %v, want %v", c.why, got, c.want)
+		}
+	}
+}
+
 // What ties a batch to memory does not change it: one forest or many, eight
 // micro-batches or one.
 func TestBudgetAndMicroBatchesDoNotChangeTheGradient(t *testing.T) {

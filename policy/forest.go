@@ -89,6 +89,16 @@ func (f *Forest) Examples() int { return len(f.last) }
 // Targets returns the number of log-probabilities that the batch asks for.
 func (f *Forest) Targets() int { return len(f.targets) }
 
+// Pairs returns the number of pairs of a row and a row that it attends to, itself
+// included: what attention costs.
+func (f *Forest) Pairs() int {
+	n := len(f.positions)
+	for _, depth := range f.positions {
+		n += int(depth)
+	}
+	return n
+}
+
 // Segments returns the number of runs of tokens between branching points.
 func (f *Forest) Segments() int { return len(f.tree) }
 
