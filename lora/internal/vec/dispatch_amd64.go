@@ -154,3 +154,14 @@ func (k Kernels) siluMulBack(dg, du, g, u, dy []float32) {
 		siluMulBackGo(dg, du, g, u, dy)
 	}
 }
+
+func (k Kernels) softmaxBack(p, dp, lse, d []float32) {
+	switch k.level {
+	case avx512:
+		softmaxBackAVX512(&p[0], &dp[0], &lse[0], &d[0], len(p))
+	case avx2:
+		softmaxBackAVX2(&p[0], &dp[0], &lse[0], &d[0], len(p))
+	default:
+		softmaxBackGo(p, dp, lse, d)
+	}
+}

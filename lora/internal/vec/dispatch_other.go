@@ -17,3 +17,4 @@ func (k Kernels) scaleMul(y, a, b []float32, alpha float32) { scaleMulGo(y, a, b
 func (k Kernels) exp(y, x []float32, shift float32) float32 { return expSumGo(y, x, shift) }
 func (k Kernels) siluMul(y, g, u []float32)                 { siluMulGo(y, g, u) }
 func (k Kernels) siluMulBack(dg, du, g, u, dy []float32)    { siluMulBackGo(dg, du, g, u, dy) }
+func (k Kernels) softmaxBack(p, dp, lse, d []float32)       { softmaxBackGo(p, dp, lse, d) }

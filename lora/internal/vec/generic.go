@@ -90,6 +90,13 @@ func siluMulBackGo(dg, du, g, u, dy []float32) {
 	}
 }
 
+func softmaxBackGo(p, dp, lse, d []float32) {
+	for i, x := range p {
+		p[i] = exp(x - lse[i])
+		dp[i] = p[i] * (dp[i] - d[i])
+	}
+}
+
 // exp is 2^n · e^r with n = round(x·log2 e) and |r| <= ln(2)/2, where
 //
 //	e^r = 1 + r + r²(c2 + c3·r + … + c6·r⁴)

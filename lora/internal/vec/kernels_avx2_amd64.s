@@ -880,3 +880,101 @@ ones_done:
 finish:
 	VZEROUPPER
 	RET
+
+// func softmaxBackAVX2(p *float32, dp *float32, lse *float32, d *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·softmaxBackAVX2(SB), NOSPLIT, $0-40
+	MOVQ p+0(FP), AX
+	MOVQ dp+8(FP), CX
+	MOVQ lse+16(FP), DX
+	MOVQ d+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $0x08
+	JLT  ones_done
+
+ones:
+	VMOVUPS     (AX), Y0
+	VMOVUPS     (CX), Y1
+	VMOVUPS     (DX), Y2
+	VMOVUPS     (BX), Y3
+	VSUBPS      Y2, Y0, Y0
+	VMOVUPS     constantsAVX2<>+160(SB), Y2
+	VMINPS      Y0, Y2, Y0
+	VMOVUPS     constantsAVX2<>+192(SB), Y2
+	VMAXPS      Y0, Y2, Y0
+	VMULPS      constantsAVX2<>+64(SB), Y0, Y2
+	VROUNDPS    $0x00, Y2, Y2
+	VFMADD231PS constantsAVX2<>+96(SB), Y2, Y0
+	VFMADD231PS constantsAVX2<>+128(SB), Y2, Y0
+	VMOVUPS     constantsAVX2<>+352(SB), Y4
+	VFMADD213PS constantsAVX2<>+320(SB), Y0, Y4
+	VFMADD213PS constantsAVX2<>+288(SB), Y0, Y4
+	VFMADD213PS constantsAVX2<>+256(SB), Y0, Y4
+	VFMADD213PS constantsAVX2<>+224(SB), Y0, Y4
+	VFMADD213PS constantsAVX2<>+0(SB), Y0, Y4
+	VFMADD213PS constantsAVX2<>+0(SB), Y0, Y4
+	VCVTPS2DQ   Y2, Y0
+	VPSRAD      $0x01, Y0, Y2
+	VPSUBD      Y2, Y0, Y0
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      constantsAVX2<>+0(SB), Y2, Y2
+	VMULPS      Y2, Y4, Y4
+	VPSLLD      $0x17, Y0, Y0
+	VPADDD      constantsAVX2<>+0(SB), Y0, Y0
+	VMULPS      Y0, Y4, Y4
+	VSUBPS      Y3, Y1, Y1
+	VMULPS      Y4, Y1, Y1
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     Y1, (CX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	ADDQ        $0x20, BX
+	SUBQ        $0x08, SI
+	CMPQ        SI, $0x08
+	JGE         ones
+
+ones_done:
+	TESTQ       SI, SI
+	JZ          finish
+	LEAQ        maskTableAVX2<>+0(SB), DI
+	MOVQ        $0x0000000000000008, R8
+	SUBQ        SI, R8
+	VMOVUPS     (DI)(R8*4), Y0
+	VMASKMOVPS  (AX), Y0, Y1
+	VMASKMOVPS  (CX), Y0, Y2
+	VMASKMOVPS  (DX), Y0, Y3
+	VMASKMOVPS  (BX), Y0, Y4
+	VSUBPS      Y3, Y1, Y1
+	VMOVUPS     constantsAVX2<>+160(SB), Y3
+	VMINPS      Y1, Y3, Y1
+	VMOVUPS     constantsAVX2<>+192(SB), Y3
+	VMAXPS      Y1, Y3, Y1
+	VMULPS      constantsAVX2<>+64(SB), Y1, Y3
+	VROUNDPS    $0x00, Y3, Y3
+	VFMADD231PS constantsAVX2<>+96(SB), Y3, Y1
+	VFMADD231PS constantsAVX2<>+128(SB), Y3, Y1
+	VMOVUPS     constantsAVX2<>+352(SB), Y5
+	VFMADD213PS constantsAVX2<>+320(SB), Y1, Y5
+	VFMADD213PS constantsAVX2<>+288(SB), Y1, Y5
+	VFMADD213PS constantsAVX2<>+256(SB), Y1, Y5
+	VFMADD213PS constantsAVX2<>+224(SB), Y1, Y5
+	VFMADD213PS constantsAVX2<>+0(SB), Y1, Y5
+	VFMADD213PS constantsAVX2<>+0(SB), Y1, Y5
+	VCVTPS2DQ   Y3, Y1
+	VPSRAD      $0x01, Y1, Y3
+	VPSUBD      Y3, Y1, Y1
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      constantsAVX2<>+0(SB), Y3, Y3
+	VMULPS      Y3, Y5, Y5
+	VPSLLD      $0x17, Y1, Y1
+	VPADDD      constantsAVX2<>+0(SB), Y1, Y1
+	VMULPS      Y1, Y5, Y5
+	VSUBPS      Y4, Y2, Y2
+	VMULPS      Y5, Y2, Y2
+	VMASKMOVPS  Y5, Y0, (AX)
+	VMASKMOVPS  Y2, Y0, (CX)
+
+finish:
+	VZEROUPPER
+	RET

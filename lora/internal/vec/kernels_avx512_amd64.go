@@ -63,3 +63,8 @@ func siluMulAVX512(y *float32, gate *float32, up *float32, n int)
 //
 //go:noescape
 func siluMulBackAVX512(dgate *float32, dup *float32, gate *float32, up *float32, dy *float32, n int)
+
+// softmaxBackAVX512 sets p[i] = exp(p[i]-lse[i]) and dp[i] = p[i]*(dp[i]-d[i]).
+//
+//go:noescape
+func softmaxBackAVX512(p *float32, dp *float32, lse *float32, d *float32, n int)

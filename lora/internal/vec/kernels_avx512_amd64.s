@@ -916,3 +916,84 @@ ones_done:
 finish:
 	VZEROUPPER
 	RET
+
+// func softmaxBackAVX512(p *float32, dp *float32, lse *float32, d *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-40
+	MOVQ p+0(FP), AX
+	MOVQ dp+8(FP), CX
+	MOVQ lse+16(FP), DX
+	MOVQ d+24(FP), BX
+	MOVQ n+32(FP), SI
+	CMPQ SI, $0x10
+	JLT  ones_done
+
+ones:
+	VMOVUPS     (AX), Z0
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (BX), Z3
+	VSUBPS      Z2, Z0, Z0
+	VMOVUPS     constantsAVX512<>+320(SB), Z2
+	VMINPS      Z0, Z2, Z0
+	VMOVUPS     constantsAVX512<>+384(SB), Z2
+	VMAXPS      Z0, Z2, Z0
+	VMULPS      constantsAVX512<>+128(SB), Z0, Z2
+	VRNDSCALEPS $0x00, Z2, Z2
+	VFMADD231PS constantsAVX512<>+192(SB), Z2, Z0
+	VFMADD231PS constantsAVX512<>+256(SB), Z2, Z0
+	VMOVUPS     constantsAVX512<>+704(SB), Z4
+	VFMADD213PS constantsAVX512<>+640(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+576(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+512(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+448(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+0(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+0(SB), Z0, Z4
+	VSCALEFPS   Z2, Z4, Z4
+	VSUBPS      Z3, Z1, Z1
+	VMULPS      Z4, Z1, Z1
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     Z1, (CX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	ADDQ        $0x40, BX
+	SUBQ        $0x10, SI
+	CMPQ        SI, $0x10
+	JGE         ones
+
+ones_done:
+	TESTQ       SI, SI
+	JZ          finish
+	MOVQ        $-1, DI
+	BZHIQ       SI, DI, DI
+	KMOVW       DI, K1
+	VMOVUPS.Z   (AX), K1, Z0
+	VMOVUPS.Z   (CX), K1, Z1
+	VMOVUPS.Z   (DX), K1, Z2
+	VMOVUPS.Z   (BX), K1, Z3
+	VSUBPS      Z2, Z0, Z0
+	VMOVUPS     constantsAVX512<>+320(SB), Z2
+	VMINPS      Z0, Z2, Z0
+	VMOVUPS     constantsAVX512<>+384(SB), Z2
+	VMAXPS      Z0, Z2, Z0
+	VMULPS      constantsAVX512<>+128(SB), Z0, Z2
+	VRNDSCALEPS $0x00, Z2, Z2
+	VFMADD231PS constantsAVX512<>+192(SB), Z2, Z0
+	VFMADD231PS constantsAVX512<>+256(SB), Z2, Z0
+	VMOVUPS     constantsAVX512<>+704(SB), Z4
+	VFMADD213PS constantsAVX512<>+640(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+576(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+512(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+448(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+0(SB), Z0, Z4
+	VFMADD213PS constantsAVX512<>+0(SB), Z0, Z4
+	VSCALEFPS   Z2, Z4, Z4
+	VSUBPS      Z3, Z1, Z1
+	VMULPS      Z4, Z1, Z1
+	VMOVUPS     Z4, K1, (AX)
+	VMOVUPS     Z1, K1, (CX)
+
+finish:
+	VZEROUPPER
+	RET

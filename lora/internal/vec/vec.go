@@ -191,3 +191,17 @@ func (k Kernels) SiLUMulBack(dg, du, g, u, dy []float32) {
 		k.siluMulBack(dg, du[:n], g[:n], u[:n], dy[:n])
 	}
 }
+
+// SoftmaxBack turns scores p and the gradients dp of probabilities into
+// probabilities and the gradients of scores, for soft-maxes whose denominators have
+// the logarithms lse, with d = Σ p·dp of each. Precision is that of ExpSum.
+//
+//	for i := range p {
+//		p[i] = exp(p[i] - lse[i])
+//		dp[i] = p[i] * (dp[i] - d[i])
+//	}
+func (k Kernels) SoftmaxBack(p, dp, lse, d []float32) {
+	if n := len(p); n > 0 {
+		k.softmaxBack(p, dp[:n], lse[:n], d[:n])
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -172,6 +173,27 @@ func TestSiLUMulBackIsTheDerivative(t *testing.T) {
 			}
 			checkGuards(t, "dg", allG, n)
 			checkGuards(t, "du", allU, n)
+		})
+	})
+}
+
+func TestSoftmaxBackIsTheDerivative(t *testing.T) {
+	eachVariant(t, func(t *testing.T, k Kernels) {
+		lengths(func(r *rand.Rand, n int) {
+			allP, p := slice(r, n)
+			allDP, dp := slice(r, n)
+			_, lse := slice(r, n)
+			_, d := slice(r, n)
+			scores, before := slices.Clone(p), slices.Clone(dp)
+			k.SoftmaxBack(p, dp, lse, d)
+			for i := range p {
+				want := math.Exp(float64(scores[i] - lse[i]))
+				near(t, fmt.Sprint("p, length ", n), p[i], want, 0x1p-23*want)
+				diff := float64(before[i] - d[i])
+				near(t, fmt.Sprint("dp, length ", n), dp[i], want*diff, 4*0x1p-24*math.Abs(want*diff))
+			}
+			checkGuards(t, "p", allP, n)
+			checkGuards(t, "dp", allDP, n)
 		})
 	})
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -46,6 +48,16 @@ func (l *lanes) maps() {
 		}})
 	l.emit(mapping{name: "siluMulBack", doc: "sets dg and du to the derivatives of siluMul times dy.",
 		outputs: []string{"dgate", "dup"}, inputs: []string{"gate", "up", "dy"}, body: l.siluMulBack})
+	l.emit(mapping{name: "softmaxBack", doc: "sets p[i] = exp(p[i]-lse[i]) and dp[i] = p[i]*(dp[i]-d[i]).",
+		outputs: []string{"p", "dp"}, inputs: []string{"p", "dp", "lse", "d"},
+		body: func(in, _ []reg.VecVirtual) []reg.VecVirtual {
+			p, dp, lse, d := in[0], in[1], in[2], in[3]
+			VSUBPS(lse, p, p)
+			p = l.exp(p)
+			VSUBPS(d, dp, dp)
+			VMULPS(p, dp, dp)
+			return []reg.VecVirtual{p, dp}
+		}})
 }
 
 // siluMulBack: with s = 1/(1+exp(-g)),
@@ -109,7 +121,7 @@ func (l *lanes) broadcast(name string) reg.VecVirtual {
 func (m *mapping) pointers() []string {
 	names := append([]string{}, m.outputs...)
 	for _, in := range m.inputs {
-		if in != m.outputs[0] {
+		if !slices.Contains(m.outputs, in) {
 			names = append(names, in)
 		}
 	}
