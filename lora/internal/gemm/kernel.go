@@ -19,7 +19,7 @@ const maxGroup = 4
 //
 //	for i := range rows {
 //		for j := range cols {
-//			acc := 0                        // c[i*ldc+j] if load is 1
+//			acc := from[i*ldfrom+j]         // 0 if from is nil
 //			for r := range k {
 //				acc += a[i*leftStride+r] * b[r*NR+j]
 //			}
@@ -27,12 +27,12 @@ const maxGroup = 4
 //		}
 //	}
 //
-// k >= 1, 1 <= cols <= NR. For bfloat16, b[r*NR+j] is the half r%2 of the pair
+// from may be c. k >= 1, 1 <= cols <= NR. For bfloat16, b[r*NR+j] is the half r%2 of the pair
 // (r/2)*NR+j; b begins with a whole pair.
-type tileFunc func(k int, a *float32, b *byte, c *float32, ldc, cols, load int, ahead *byte)
+type tileFunc func(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc, cols int, ahead *byte)
 
 // wideFunc is a tileFunc over several whole panels, stride bytes apart, whose
-// results lie side by side.
+// results lie side by side and take up from c if load is 1.
 type wideFunc func(k int, a *float32, b *byte, stride int, c *float32, ldc, load int)
 
 // kernels is one variant of everything that is written in assembly.
@@ -129,42 +129,47 @@ func lookup(name string) (*kernels, error) {
 	return nil, fmt.Errorf("gemm: no variant %q here, have %s", name, strings.Join(Variants(), ", "))
 }
 
-func tileGo1(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
-	tileGo(1, k, a, b, c, ldc, cols, load)
+func tileGo1(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc, cols int, _ *byte) {
+	tileGo(1, k, a, b, from, ldfrom, c, ldc, cols)
 }
 
-func tileGo2(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
-	tileGo(2, k, a, b, c, ldc, cols, load)
+func tileGo2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc, cols int, _ *byte) {
+	tileGo(2, k, a, b, from, ldfrom, c, ldc, cols)
 }
 
-func tileGo3(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
-	tileGo(3, k, a, b, c, ldc, cols, load)
+func tileGo3(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc, cols int, _ *byte) {
+	tileGo(3, k, a, b, from, ldfrom, c, ldc, cols)
 }
 
-func tileGo4(k int, a *float32, b *byte, c *float32, ldc, cols, load int, _ *byte) {
-	tileGo(4, k, a, b, c, ldc, cols, load)
+func tileGo4(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc, cols int, _ *byte) {
+	tileGo(4, k, a, b, from, ldfrom, c, ldc, cols)
 }
 
 // tileGo is the tile in plain Go, four columns at a time. The conversions keep
 // compilers from fusing, so that all heights round alike everywhere.
-func tileGo(rows, k int, a *float32, b *byte, c *float32, ldc, cols, load int) {
+func tileGo(rows, k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc, cols int) {
 	as := unsafe.Slice(a, (rows-1)*leftStride+k)
 	bs := unsafe.Slice((*float32)(unsafe.Pointer(b)), k*NR)
 	cs := unsafe.Slice(c, (rows-1)*ldc+cols)
+	var sums []float32
+	if from != nil {
+		sums = unsafe.Slice(from, (rows-1)*ldfrom+cols)
+	}
 	for i := range rows {
 		row := as[i*leftStride:][:k]
 		for j := 0; j < cols; j += 4 {
-			quad(row, bs[j:], cs[i*ldc+j:i*ldc+min(j+4, cols)], load)
+			var acc [4]float32
+			if from != nil {
+				copy(acc[:min(4, cols-j)], sums[i*ldfrom+j:])
+			}
+			quad(row, bs[j:], &acc)
+			copy(cs[i*ldc+j:i*ldc+cols], acc[:])
 		}
 	}
 }
 
-// quad computes up to four neighbouring elements of one row.
-func quad(row, b, c []float32, load int) {
-	var acc [4]float32
-	if load != 0 {
-		copy(acc[:], c)
-	}
+// quad adds to up to four neighbouring elements of one row.
+func quad(row, b []float32, acc *[4]float32) {
 	a0, a1, a2, a3 := acc[0], acc[1], acc[2], acc[3]
 	for _, x := range row {
 		w := b[:4]
@@ -174,5 +179,5 @@ func quad(row, b, c []float32, load int) {
 		a3 += float32(x * w[3])
 		b = b[min(NR, len(b)):]
 	}
-	copy(c, []float32{a0, a1, a2, a3})
+	*acc = [4]float32{a0, a1, a2, a3}
 }

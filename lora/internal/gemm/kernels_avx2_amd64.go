@@ -8,22 +8,22 @@ package gemm
 func peakAVX2(n int)
 
 // tileF32x1AVX2 is a tileFunc of that many rows.
-func tileF32x1AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x1AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x2AVX2 is a tileFunc of that many rows.
-func tileF32x2AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x2AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x3AVX2 is a tileFunc of that many rows.
-func tileF32x3AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x3AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x4AVX2 is a tileFunc of that many rows.
-func tileF32x4AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x4AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x5AVX2 is a tileFunc of that many rows.
-func tileF32x5AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x5AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x6AVX2 is a tileFunc of that many rows.
-func tileF32x6AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x6AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x1x32AVX2 is a wideFunc of that many rows and one panel.
 func tileF32x1x32AVX2(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)
@@ -32,22 +32,22 @@ func tileF32x1x32AVX2(k int, a *float32, b *byte, stride int, c *float32, ldc in
 func tileF32x2x32AVX2(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)
 
 // tileBF16x1AVX2 is a tileFunc of that many rows.
-func tileBF16x1AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x1AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x2AVX2 is a tileFunc of that many rows.
-func tileBF16x2AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x2AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x3AVX2 is a tileFunc of that many rows.
-func tileBF16x3AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x3AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x4AVX2 is a tileFunc of that many rows.
-func tileBF16x4AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x4AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x5AVX2 is a tileFunc of that many rows.
-func tileBF16x5AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x5AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x6AVX2 is a tileFunc of that many rows.
-func tileBF16x6AVX2(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x6AVX2(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x1x32AVX2 is a wideFunc of that many rows and one panel.
 func tileBF16x1x32AVX2(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)

@@ -11,112 +11,112 @@ func pause()
 func peakAVX512(n int)
 
 // tileF32x1x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x1x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x1x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x1x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x1x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x1x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x1x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x1x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x1x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x2x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x2x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x2x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x2x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x2x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x2x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x2x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x2x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x2x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x3x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x3x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x3x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x3x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x3x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x3x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x3x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x3x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x3x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x4x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x4x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x4x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x4x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x4x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x4x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x4x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x4x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x4x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x5x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x5x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x5x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x5x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x5x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x5x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x5x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x5x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x5x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x6x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x6x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x6x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x6x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x6x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x6x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x6x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x6x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x6x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x7x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x7x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x7x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x7x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x7x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x7x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x7x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x7x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x7x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x8x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x8x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x8x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x8x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x8x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x8x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x8x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x8x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x8x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x9x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x9x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x9x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x9x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x9x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x9x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x9x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x9x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x9x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x10x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x10x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x10x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x10x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x10x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x10x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x10x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x10x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x10x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x11x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x11x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x11x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x11x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x11x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x11x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x11x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x11x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x11x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x12x32AVX512 is a tileFunc of that many rows and columns.
-func tileF32x12x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x12x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileBF16x12x32AVX512 is a tileFunc of that many rows and columns.
-func tileBF16x12x32AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileBF16x12x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x12x16AVX512 is a tileFunc of that many rows and columns.
-func tileF32x12x16AVX512(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)
+func tileF32x12x16AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
 
 // tileF32x1x128AVX512 is a wideFunc of that many rows and columns.
 func tileF32x1x128AVX512(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)

@@ -21,9 +21,10 @@ func Peak(p *Pool) float64 {
 
 // peakGo is the portable stand-in for a loop of arithmetic on registers.
 func peakGo(n int) {
-	var row, sum [32]float32
+	var row [32]float32
+	var sum [4]float32
 	var panel [32 * NR]float32
 	for range n / len(row) {
-		quad(row[:], panel[:], sum[:4], 0)
+		quad(row[:], panel[:], &sum)
 	}
 }

@@ -38,6 +38,7 @@ type worker struct {
 	wake    chan struct{}
 	parked  atomic.Bool
 	scratch []float32              // one block of the right factor, see product.layOut
+	between []float32              // results between two reduction blocks, see product.sums
 	pairs   []uint32               // a block of NR × NR on its way there
 	scales  [maxGroup * NR]float32 // of the codes in use
 	_       [64]byte               // keep neighbours on other cache lines
@@ -225,6 +226,14 @@ func (p *Pool) idle(w *worker, seen uint64) {
 func (p *Pool) fresh(seen uint64) bool {
 	s := p.state.Load()
 	return s&open != 0 && s>>32 != seen
+}
+
+// sums returns scratch memory for n results.
+func (w *worker) sums(n int) []float32 {
+	if len(w.between) < n {
+		w.between = aligned(n)
+	}
+	return w.between
 }
 
 // notify wakes w, now or at its next attempt to park.

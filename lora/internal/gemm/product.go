@@ -12,7 +12,7 @@ const (
 	leftStride = blockK + 16 // not a power of two: rows fall on different sets of the cache
 	maxBlocks  = 8           // reduction blocks packed at once
 	maxRows    = 1024        // rows packed at once
-	maxResting = 512         // rows whose block stays in the second-level cache
+	maxResting = 264         // rows whose block stays in the second-level cache
 
 	maxCoded    = 8            // up to so many rows, codes are expanded in registers
 	codedStep   = 128          // reduction block of codes for few rows
@@ -57,6 +57,7 @@ type product struct {
 	step      int
 	load      bool // continue from y rather than from 0
 	tall      int  // rows of a piece
+	wholes    int  // pieces of groupPanels panels; the others have one
 }
 
 // multiply checks and runs a product.
@@ -134,17 +135,25 @@ func (j *product) part() {
 	if small := j.rows*j.n*j.depth < smallWork; small || len(p.workers) == 1 {
 		j.tall = evenly(j.rows, max(maxResting/mr*mr, mr), mr)
 		j.pack(0, 0, j.rows)
-		j.run(0, 0, j.panels()*j.bands())
+		j.units(0, 0, j.panels()*j.bands())
 		return
 	}
 	j.cut(mr)
 	p.For(j.rows, evenly(j.rows, max(j.rows/(4*len(p.workers)), mr), 1), p.packRows)
-	pieces := j.panels() * j.bands()
-	grain := max(pieces/(perWorker*len(p.workers)), 1)
-	if j.bands() == 1 && j.rows <= mr {
-		grain = (grain + 3) / 4 * 4 // whole groups for the wide kernels
+	units := j.panels() * j.bands()
+	j.wholes = max(units/groupPanels-2*len(p.workers), 0)
+	p.For(units-j.wholes*(groupPanels-1), 1, p.runTiles)
+}
+
+// run computes pieces [lo, hi): first those of whole groups of panels, then, so that
+// all workers end together, single panels.
+func (j *product) run(worker, lo, hi int) {
+	if lo < j.wholes {
+		j.units(worker, lo*groupPanels, min(hi, j.wholes)*groupPanels)
 	}
-	p.For(pieces, min(grain, 16), p.runTiles)
+	if skip := j.wholes * (groupPanels - 1); hi > j.wholes {
+		j.units(worker, max(lo, j.wholes)+skip, hi+skip)
+	}
 }
 
 // cut chooses the rows of a piece: as many as rest in the cache, fewer if there

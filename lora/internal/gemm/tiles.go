@@ -21,8 +21,8 @@ func (b *rightBlock) ahead(i int) *byte {
 	return b.data
 }
 
-// run computes pieces [lo, hi); piece i is panel i%panels of band i/panels.
-func (j *product) run(worker, lo, hi int) {
+// units computes units [lo, hi); unit i is panel i%panels of band i/panels.
+func (j *product) units(worker, lo, hi int) {
 	n := j.panels()
 	for lo < hi {
 		band, panel := lo/n, lo%n
@@ -30,7 +30,7 @@ func (j *product) run(worker, lo, hi int) {
 		r0 := band * j.tall
 		r1 := min(r0+j.tall, j.rows)
 		if r1-r0 <= j.pool.kern.mr && j.inPlace(r1-r0) {
-			j.thin(r0, r1, panel, end)
+			j.thin(worker, r0, r1, panel, end)
 		} else if j.source == panelsQuant && r1-r0 <= maxCoded {
 			j.thinCoded(worker, r0, r1, panel, end)
 		} else {
@@ -59,6 +59,7 @@ func (j *product) band(worker, r0, r1, p0, p1 int) {
 // reduction block to the next.
 func (j *product) group(worker, r0, r1, p0, p1 int) {
 	inPlace := j.inPlace(r1 - r0)
+	sums := j.pool.workers[worker].sums(groupPanels * (r1 - r0) * NR)
 	for block := range j.blocks() {
 		k := min(j.step, j.depth-block*j.step)
 		for panel := p0; panel < p1; panel++ {
@@ -69,7 +70,7 @@ func (j *product) group(worker, r0, r1, p0, p1 int) {
 			} else {
 				j.comingUp(&right, block+1, p0)
 			}
-			j.column(r0, r1, block, panel, right)
+			j.column(r0, r1, block, panel, right, sums[(panel-p0)*(r1-r0)*NR:])
 		}
 	}
 }
@@ -91,27 +92,45 @@ func (j *product) comingUp(b *rightBlock, block, panel int) {
 	}
 }
 
-// column runs the row tiles [r0, r1) against one block of a panel.
-func (j *product) column(r0, r1, block, panel int, right rightBlock) {
+// column runs the row tiles [r0, r1) against one block of a panel. Between blocks the
+// panel's results are in sums.
+func (j *product) column(r0, r1, block, panel int, right rightBlock, sums []float32) {
 	kern := j.pool.kern
 	cols := min(NR, j.n-panel*NR)
 	tiles := kern.tiles(right.bf16, cols)
-	load := btoi(j.load || block > 0)
 	for i, r := 0, r0; r < r1; i, r = i+1, r+kern.mr {
 		tile := tiles[min(kern.mr, r1-r)]
-		tile(right.k, j.leftRow(block, r), right.data, j.out(r, panel), j.y.Stride, cols, load, right.ahead(i))
+		from, ldfrom, to, ldto := j.sums(block, r, r0, panel, sums)
+		tile(right.k, j.leftRow(block, r), right.data, from, ldfrom, to, ldto, cols, right.ahead(i))
 	}
+}
+
+// sums says where the results of the tile of row r begin and end up: both in y, but
+// between blocks in the rows of sums, of which the first is row r0. These lie close
+// together however far apart the rows of y are.
+func (j *product) sums(block, r, r0, panel int, sums []float32) (from *float32, ldfrom int, to *float32, ldto int) {
+	to, ldto = j.out(r, panel), j.y.Stride
+	if block < j.blocks()-1 {
+		to, ldto = &sums[(r-r0)*NR], NR
+	}
+	switch {
+	case block > 0:
+		return &sums[(r-r0)*NR], NR, to, ldto
+	case j.load:
+		return j.out(r, panel), j.y.Stride, to, ldto
+	}
+	return nil, 0, to, ldto
 }
 
 // thin computes the few rows [r0, r1) of panels [p0, p1), each panel in full
 // before the next: the right factor is read once, in the order of memory.
-func (j *product) thin(r0, r1, p0, p1 int) {
+func (j *product) thin(worker, r0, r1, p0, p1 int) {
 	kern, rows := j.pool.kern, r1-r0
 	wide, group := kern.wideTile(j.source == panelsBF16, rows)
 	whole := j.n / NR // panels without missing columns
 	for panel := p0; panel < p1; {
 		if wide == nil || panel+group > min(p1, whole) {
-			j.deep(r0, r1, panel)
+			j.deep(worker, r0, r1, panel)
 			panel++
 			continue
 		}
@@ -146,11 +165,12 @@ func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
 }
 
 // deep computes rows [r0, r1) of one panel, all reduction blocks.
-func (j *product) deep(r0, r1, panel int) {
+func (j *product) deep(worker, r0, r1, panel int) {
+	sums := j.pool.workers[worker].sums((r1 - r0) * NR)
 	for block := range j.blocks() {
 		k0 := block * j.step
 		right := rightBlock{k: min(j.step, j.depth-k0), data: j.resident(panel, j.k0+k0), bf16: j.source == panelsBF16}
-		j.column(r0, r1, block, panel, right)
+		j.column(r0, r1, block, panel, right, sums)
 	}
 }
 

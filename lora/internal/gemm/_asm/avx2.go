@@ -15,8 +15,9 @@ type tile2 struct {
 	wide bool
 	bf16 bool
 
-	k, a, b, c, ldc, load reg.GPVirtual
-	acc                   [][]reg.VecVirtual
+	k, a, b, c, ldc    reg.GPVirtual
+	from, ldfrom, load reg.GPVirtual // where the sums begin; load if not 0
+	acc                [][]reg.VecVirtual
 }
 
 func avx2() {
@@ -61,9 +62,14 @@ func emit2(t *tile2, table Mem) {
 	Doc(name + " is a " + role + ".")
 	t.c, t.ldc, t.b = argument("c"), argument("ldc"), argument("b")
 	SHLQ(Imm(2), t.ldc)
+	t.from, t.ldfrom = t.c, t.ldc
 	if t.wide {
+		t.load = argument("load")
 		t.strip(nil)
 	} else {
+		t.from, t.ldfrom = argument("from"), argument("ldfrom")
+		SHLQ(Imm(2), t.ldfrom)
+		t.load = t.from
 		t.strips(table)
 	}
 	VZEROUPPER()
@@ -79,6 +85,10 @@ func (t *tile2) strips(table Mem) {
 	t.strip(func() []reg.VecVirtual { return masks2(table, cols) })
 	ADDQ(Imm(64), first)
 	ADDQ(Imm(64), t.c)
+	skip := GP64()
+	LEAQ(Mem{Base: t.from, Disp: 64}, skip)
+	TESTQ(t.from, t.from)
+	CMOVQNE(skip, t.from)
 	SUBQ(Imm(16), cols)
 	JG(LabelRef("strip"))
 }
@@ -106,7 +116,7 @@ func masks2(table Mem, cols reg.GPVirtual) []reg.VecVirtual {
 
 // strip emits one pass over k.
 func (t *tile2) strip(masks func() []reg.VecVirtual) {
-	t.k, t.a, t.load = argument("k"), argument("a"), argument("load")
+	t.k, t.a = argument("k"), argument("a")
 	t.acc = make([][]reg.VecVirtual, t.rows)
 	for i := range t.acc {
 		for range t.vectors() {
@@ -117,7 +127,7 @@ func (t *tile2) strip(masks func() []reg.VecVirtual) {
 	}
 	TESTQ(t.load, t.load)
 	JZ(LabelRef("start"))
-	t.each(masks, func(place Mem, acc, mask reg.VecVirtual) {
+	t.each(t.from, t.ldfrom, masks, func(place Mem, acc, mask reg.VecVirtual) {
 		if mask == nil {
 			VMOVUPS(place, acc)
 		} else {
@@ -126,7 +136,7 @@ func (t *tile2) strip(masks func() []reg.VecVirtual) {
 	})
 	Label("start")
 	t.reduce()
-	t.each(masks, func(place Mem, acc, mask reg.VecVirtual) {
+	t.each(t.c, t.ldc, masks, func(place Mem, acc, mask reg.VecVirtual) {
 		if mask == nil {
 			VMOVUPS(acc, place)
 		} else {
@@ -135,17 +145,18 @@ func (t *tile2) strip(masks func() []reg.VecVirtual) {
 	})
 }
 
-// each visits the accumulators with their place in memory and their mask.
-func (t *tile2) each(masks func() []reg.VecVirtual, visit func(place Mem, acc, mask reg.VecVirtual)) {
+// each visits the accumulators with their mask and their place in rows from base on,
+// ld bytes apart.
+func (t *tile2) each(base, ld reg.GPVirtual, masks func() []reg.VecVirtual, visit func(place Mem, acc, mask reg.VecVirtual)) {
 	mask := make([]reg.VecVirtual, t.vectors())
 	if masks != nil {
 		mask = masks()
 	}
 	row := GP64()
-	MOVQ(t.c, row)
+	MOVQ(base, row)
 	for i := range t.rows {
 		if i > 0 {
-			ADDQ(t.ldc, row)
+			ADDQ(ld, row)
 		}
 		for v, acc := range t.acc[i] {
 			visit(Mem{Base: row, Disp: 32 * v}, acc, mask[v])

@@ -13,11 +13,12 @@ type tile512 struct {
 	rows, panels, vectors int
 	bf16                  bool
 
-	k, a, b, stride, stride3, c, ldc, load, ahead, below reg.GPVirtual
-	acc                                                  [][]reg.VecVirtual // [row][panel*vectors+vector]
-	right, raw                                           []reg.VecVirtual
-	high                                                 reg.VecVirtual // selects the upper half of a word
-	masks                                                []reg.OpmaskVirtual
+	k, a, b, stride, stride3, c, ldc, ahead reg.GPVirtual
+	from, ldfrom, load                      reg.GPVirtual      // where the sums begin; load if not 0
+	acc                                     [][]reg.VecVirtual // [row][panel*vectors+vector]
+	right, raw                              []reg.VecVirtual
+	high                                    reg.VecVirtual // selects the upper half of a word
+	masks                                   []reg.OpmaskVirtual
 }
 
 func avx512() {
@@ -69,11 +70,14 @@ func emit512(t *tile512) {
 		t.setMasks(argument("cols"))
 	}
 	t.k, t.a, t.b = argument("k"), argument("a"), argument("b")
-	t.c, t.ldc, t.load = argument("c"), argument("ldc"), argument("load")
+	t.c, t.ldc = argument("c"), argument("ldc")
 	SHLQ(Imm(2), t.ldc)
-	if t.panels == 1 {
-		t.ahead, t.below = argument("ahead"), GP64()
-		LEAQ(Mem{Base: t.a, Disp: t.rows * leftStride}, t.below)
+	if t.panels > 1 {
+		t.from, t.ldfrom, t.load = t.c, t.ldc, argument("load")
+	} else {
+		t.from, t.ldfrom, t.ahead = argument("from"), argument("ldfrom"), argument("ahead")
+		SHLQ(Imm(2), t.ldfrom)
+		t.load = t.from
 	}
 	t.begin()
 	t.reduce()
@@ -97,13 +101,14 @@ func (t *tile512) setMasks(cols reg.GPVirtual) {
 	}
 }
 
-// each visits the tile's accumulators with their place in memory.
-func (t *tile512) each(visit func(place Mem, acc reg.VecVirtual, v int)) {
+// each visits the tile's accumulators with their place in rows from base on, ld
+// bytes apart.
+func (t *tile512) each(base, ld reg.GPVirtual, visit func(place Mem, acc reg.VecVirtual, v int)) {
 	row := GP64()
-	MOVQ(t.c, row)
+	MOVQ(base, row)
 	for i := range t.rows {
 		if i > 0 {
-			ADDQ(t.ldc, row)
+			ADDQ(ld, row)
 		}
 		for v, acc := range t.acc[i] {
 			visit(Mem{Base: row, Disp: 64 * v}, acc, v)
@@ -111,7 +116,7 @@ func (t *tile512) each(visit func(place Mem, acc reg.VecVirtual, v int)) {
 	}
 }
 
-// begin sets the accumulators to 0 or to c.
+// begin sets the accumulators to 0 or to what lies at from.
 func (t *tile512) begin() {
 	t.acc = make([][]reg.VecVirtual, t.rows)
 	for i := range t.acc {
@@ -123,7 +128,7 @@ func (t *tile512) begin() {
 	}
 	TESTQ(t.load, t.load)
 	JZ(LabelRef("start"))
-	t.each(func(place Mem, acc reg.VecVirtual, v int) {
+	t.each(t.from, t.ldfrom, func(place Mem, acc reg.VecVirtual, v int) {
 		if t.masks == nil {
 			VMOVUPS(place, acc)
 		} else {
@@ -134,7 +139,7 @@ func (t *tile512) begin() {
 }
 
 func (t *tile512) store() {
-	t.each(func(place Mem, acc reg.VecVirtual, v int) {
+	t.each(t.c, t.ldc, func(place Mem, acc reg.VecVirtual, v int) {
 		if t.masks == nil {
 			VMOVUPS(acc, place)
 		} else {
@@ -208,21 +213,14 @@ func (t *tile512) fetch(u, v int) {
 	}
 }
 
-// lookAhead asks, in a tall tile, for a line of the rows below, which are next,
-// and once in four columns for a line of the next block of b.
+// lookAhead asks, in a tall tile, once in four columns for a line of the next
+// block of b.
 func (t *tile512) lookAhead(u int) {
-	if t.rows < 8 || t.panels > 1 || t.vectors < 2 {
+	if t.rows < 8 || t.panels > 1 || t.vectors < 2 || u != 0 {
 		return
 	}
-	if u == 0 {
-		PREFETCHT1(Mem{Base: t.ahead})
-		ADDQ(Imm(64), t.ahead)
-		return
-	}
-	PREFETCHT0(Mem{Base: t.below, Disp: 64 * (u - 1)})
-	if u == 3 {
-		ADDQ(number(192), t.below)
-	}
+	PREFETCHT1(Mem{Base: t.ahead})
+	ADDQ(Imm(64), t.ahead)
 }
 
 // one emits column u of the reduction for float32.
@@ -268,11 +266,7 @@ func (t *tile512) step(x int, fill func(v int, to reg.VecVirtual)) {
 			fill(v, t.right[v])
 		}
 		for i := range t.rows {
-			left := ZMM()
-			VBROADCASTSS(Mem{Base: t.a, Disp: i*leftStride + 4*x}, left)
-			for v := range t.vectors {
-				VFMADD231PS(t.right[v], left, t.acc[i][v])
-			}
+			t.row(i, x)
 		}
 		return
 	}
@@ -285,8 +279,27 @@ func (t *tile512) step(x int, fill func(v int, to reg.VecVirtual)) {
 		to := t.right[v%2]
 		fill(v, to)
 		for i := range left {
-			VFMADD231PS(to, left[i], t.acc[i][v])
+			VFMADD231PS(left[i], to, t.acc[i][v])
 		}
+	}
+}
+
+// row emits the products of column x of a in row i. Every other row of a tall tile
+// broadcasts within the multiplication: that is an instruction less, and a load more,
+// of which there is room for some. The order of the factors is the same everywhere: it
+// chooses between two NaNs.
+func (t *tile512) row(i, x int) {
+	from := Mem{Base: t.a, Disp: i*leftStride + 4*x}
+	if t.rows >= 8 && t.vectors > 1 && i%2 == 1 {
+		for v := range t.vectors {
+			VFMADD231PS_BCST(from, t.right[v], t.acc[i][v])
+		}
+		return
+	}
+	left := ZMM()
+	VBROADCASTSS(from, left)
+	for v := range t.vectors {
+		VFMADD231PS(left, t.right[v], t.acc[i][v])
 	}
 }
 

@@ -260,7 +260,7 @@ func (t *coded512) step(u int) {
 				t.broadcast(i, u, left[i])
 			}
 			for v, right := range t.right {
-				VFMADD231PS(right, left[i], t.acc[i][2*p+v])
+				VFMADD231PS(left[i], right, t.acc[i][2*p+v])
 			}
 		}
 	}

@@ -17,7 +17,7 @@ const (
 	nr         = 32             // columns of a panel
 	leftStride = 4 * (384 + 16) // bytes between packed rows
 
-	tileSignature = "func(k int, a *float32, b *byte, c *float32, ldc int, cols int, load int, ahead *byte)"
+	tileSignature = "func(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)"
 	wideSignature = "func(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)"
 )
 
