@@ -50,6 +50,8 @@ type kernels struct {
 	widen      func(dst *float32, src *uint32, n int)
 	widenPairs func(dst *float32, src *byte, n int)
 
+	strided *stridedKernels // products in place
+
 	unpack [forms]unpackFunc           // codes
 	coded  [forms][maxMR + 1]codedFunc // codes, expanded in registers; panels as for wide; or nil
 
@@ -83,6 +85,7 @@ var generic = kernels{
 	transpose:  transposeGo,
 	widen:      widenGo,
 	widenPairs: widenPairsGo,
+	strided:    &stridedGeneric,
 	unpack:     [forms]unpackFunc{unpack4Go, unpack4BF16Go, unpack4F16Go, unpack8Go},
 	peak:       peakGo,
 	peakOps:    4 * 2,

@@ -37,6 +37,7 @@ var avx512 = kernels{
 	transpose:  transpose16AVX512,
 	widen:      widenAVX512,
 	widenPairs: widenPairsAVX512,
+	strided:    &stridedAVX512,
 	unpack:     [forms]unpackFunc{unpack4AVX512, unpack4BF16AVX512, unpack4F16AVX512, unpack8AVX512},
 	coded: [forms][maxMR + 1]codedFunc{
 		RoundNone: {
@@ -78,6 +79,7 @@ var avx2 = kernels{
 	transpose:  transpose8AVX2,
 	widen:      widenAVX2,
 	widenPairs: widenPairsAVX2,
+	strided:    &stridedAVX2,
 	unpack:     [forms]unpackFunc{unpack4AVX2, unpack4BF16AVX2, unpack4F16Go, unpack8AVX2},
 	peak:       peakAVX2,
 	peakOps:    12 * 8 * 2,

@@ -31,6 +31,9 @@ type Pool struct {
 	job      product                  // product in progress
 	packRows func(worker, lo, hi int) // job.pack, bound once so that it costs no allocation
 	runTiles func(worker, lo, hi int) // job.run, likewise
+
+	right      []float32                // panels of a right factor, see product.layPanels
+	runStrided func(worker, lo, hi int) // job.inPlaceRows
 }
 
 // worker is what belongs to one worker.
@@ -73,7 +76,7 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	}
 	p := &Pool{kern: kern, vec: vectors, workers: make([]worker, workers)}
 	p.job.pool = p
-	p.packRows, p.runTiles = p.job.pack, p.job.run
+	p.packRows, p.runTiles, p.runStrided = p.job.pack, p.job.run, p.job.inPlaceRows
 	for i := range p.workers {
 		p.workers[i].scratch = aligned(blockK * NR)
 		p.workers[i].pairs = asWords(aligned(NR * NR))

@@ -71,6 +71,10 @@ func (p *Pool) multiply(j product) {
 		return
 	}
 	j.pool = p
+	if j.inReach() {
+		p.strided(j)
+		return
+	}
 	j.scale()
 	p.job = j
 	g := &p.job

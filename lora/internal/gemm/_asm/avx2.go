@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -248,6 +249,16 @@ func transpose8() {
 		VMOVUPS(Mem{Base: src}, row[i])
 		ADDQ(ss, src)
 	}
+	for _, column := range columns2(row) {
+		VMOVUPS(column, Mem{Base: dst})
+		ADDQ(ds, dst)
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// columns2 emits the transposition of 8 rows of words, one column after another.
+func columns2(row []reg.VecVirtual) iter.Seq2[int, reg.VecVirtual] {
 	two := make([]reg.VecVirtual, 8) // two[4g+{0,1,2,3}]: rows 4g, 4g+1 low, high; rows 4g+2, 4g+3 low, high
 	for i := 0; i < 8; i += 2 {
 		two[i], two[i+1] = YMM(), YMM()
@@ -261,14 +272,15 @@ func transpose8() {
 			VSHUFPS(Imm([]uint64{0x44, 0xee}[c%2]), two[g+2+c/2], two[g+c/2], four[g+c])
 		}
 	}
-	for c := range 8 {
-		out := YMM()
-		VPERM2F128(Imm([]uint64{0x20, 0x31}[c/4]), four[4+c%4], four[c%4], out)
-		VMOVUPS(out, Mem{Base: dst})
-		ADDQ(ds, dst)
+	return func(yield func(int, reg.VecVirtual) bool) {
+		for c := range 8 {
+			out := YMM()
+			VPERM2F128(Imm([]uint64{0x20, 0x31}[c/4]), four[4+c%4], four[c%4], out)
+			if !yield(c, out) {
+				return
+			}
+		}
 	}
-	VZEROUPPER()
-	RET()
 }
 
 func widen2() {

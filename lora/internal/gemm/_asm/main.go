@@ -22,7 +22,7 @@ const (
 )
 
 func main() {
-	set := flag.String("set", "", "kernels: gemm512, gemm2, vec512 or vec2")
+	set := flag.String("set", "", "kernels: gemm512, gemm2, strided512, strided2, vec512 or vec2")
 	flag.Parse()
 	ConstraintExpr("amd64,!purego")
 	switch *set {
@@ -30,6 +30,10 @@ func main() {
 		avx512()
 	case "gemm2":
 		avx2()
+	case "strided512":
+		strided512()
+	case "strided2":
+		strided2()
 	case "vec512":
 		vectors(zmm())
 	case "vec2":

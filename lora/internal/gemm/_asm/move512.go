@@ -22,6 +22,19 @@ func transpose512() {
 			ADDQ(ss, src)
 		}
 	}
+	row = columns512(row)
+	for i := range row {
+		VMOVDQU32(row[i], Mem{Base: dst})
+		if i < 15 {
+			ADDQ(ds, dst)
+		}
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// columns512 emits the transposition of 16 rows of words.
+func columns512(row []reg.VecVirtual) []reg.VecVirtual {
 	row = stage(row, func(i int) (int, int) { return i &^ 1, i | 1 }, func(i int, x, y, to reg.VecVirtual) {
 		if i%2 == 0 {
 			VPUNPCKLDQ(y, x, to)
@@ -44,14 +57,7 @@ func transpose512() {
 		mixLanes(i/8*4, x, y, to)
 	})
 	// row[c], row[4+c], row[8+c], row[12+c]: columns c, 4+c, 8+c, 12+c.
-	for i := range row {
-		VMOVDQU32(row[i], Mem{Base: dst})
-		if i < 15 {
-			ADDQ(ds, dst)
-		}
-	}
-	VZEROUPPER()
-	RET()
+	return row
 }
 
 // mixLanes takes the even lanes of x and y where bit 2 of i is clear, else the odd.
