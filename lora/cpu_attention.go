@@ -25,22 +25,16 @@ const packedRows = 192
 
 // attendScratch is a worker's memory for one piece.
 type attendScratch struct {
-	q, do, dq []float32 // [rows·group, HeadDim]: queries / sqrt(HeadDim), and gradients
-	o         []float32 // [rows·group, HeadDim]
-	p, dp     []float32 // [rows·group, keysPerBlock]
-	dk, dv    []float32 // [keysPerBlock, HeadDim]
-	top       []float32 // of each packed row: the maximum so far, or lse
-	sum       []float64 // the sum so far, or D
-	seen      []int     // of each row: the keys of the block, or of the interval, that it sees
+	q, o []float32 // [rows·group, HeadDim]: queries / sqrt(HeadDim), and what is summed
+	p    []float32 // [rows·group, keysPerBlock]
+	top  []float32 // of each packed row: the maximum so far
+	sum  []float64 // and the sum
+	seen []int     // of each row: the keys of the block, or of the interval, that it sees
 }
 
 // grow makes room for a number of packed rows.
 func (a *attendScratch) grow(rows, dim int) {
-	for _, s := range []*[]float32{&a.q, &a.do, &a.dq, &a.o} {
-		*s = grow(*s, rows*dim)
-	}
-	a.p, a.dp = grow(a.p, rows*keysPerBlock), grow(a.dp, rows*keysPerBlock)
-	a.dk, a.dv = grow(a.dk, keysPerBlock*dim), grow(a.dv, keysPerBlock*dim)
+	a.q, a.o, a.p = grow(a.q, rows*dim), grow(a.o, rows*dim), grow(a.p, rows*keysPerBlock)
 	a.top, a.sum, a.seen = grow(a.top, rows), grow(a.sum, rows), grow(a.seen, rows)
 }
 
@@ -57,7 +51,7 @@ func (e *cpuEngine) reserve(rows, dim int) {
 		w := &e.workers[i]
 		w.attend.grow(rows, dim)
 		column := gemm.View(w.attend.o[:rows], rows, 1)
-		gemm.Gemm(false, false, 1, column, gemm.View(w.attend.dk[:1], 1, 1), 0, gemm.View(w.attend.p[:rows], rows, 1), w.gemm)
+		gemm.Gemm(false, false, 1, column, gemm.View(w.attend.top[:1], 1, 1), 0, gemm.View(w.attend.p[:rows], rows, 1), w.gemm)
 	}
 }
 

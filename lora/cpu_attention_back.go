@@ -6,158 +6,302 @@ import (
 	"github.com/socialrl/socialrl/lora/internal/gemm"
 )
 
-// AttentionBack is the gradient of Attention. Probabilities are computed again from
-// lse. One pass over query rows gives dq, another over blocks of keys dk and dv, so
-// that every sum has one owner and one order.
+// The gradient of attention works on tiles of scores that stand on their side: a
+// block of keys by a range of packed query rows (rows and the heads that share a key
+// head, as in the forward pass). On its side a tile is, without being turned, the
+// left factor of the products that give dk and dv, and the soft-max of each row is a
+// column, so that one vector pass turns scores into gradients. Probabilities are
+// computed again from lse.
+//
+// All sums run over keys, or over rows, in their order along the tree, one by one:
+// how the work is cut into tiles and tasks shows in no bit.
+
+// packedBack is the number of packed query rows of a tile.
+const packedBack = 256
+
+// backViews are the arguments of AttentionBack, and copies in the arena that give
+// each key head a matrix of its own: [KVHeads · rows · group, HeadDim] and, for
+// numbers of which each row and head has one, [KVHeads, rows · group].
+type backViews struct {
+	k, v, dk, dv View
+	q, do, dq    View // q and dq without their factor 1/sqrt(HeadDim)
+	lse, d       View // d[row, head] = Σ_j do[j]·o[j]
+}
+
+// AttentionBack is the gradient of Attention. Where there are enough trees and key
+// heads to go round, a task is a tree and a head, and each tile is computed once, in
+// five products; otherwise one pass over blocks of keys gives dk and dv and another
+// over query rows dq.
 func (e *cpuEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, s HeadShape) {
 	checkAttentionBack(dq, dk, dv, do, o, lse, q, k, v, t, s)
 	e.layout.set(t, q.Rows)
 	mark := e.Mark()
-	d := e.Temp(q.Rows, s.Heads)
-	e.args.v = [10]View{d, do, o}
-	e.args.shape = s
-	e.each(q.Rows, q.Cols, attendProducts)
+	args := cpuArgs{v: [10]View{dq, do, o, lse, q}, tree: t, shape: s}
+	args.back = e.backViews(q.Rows, s)
+	args.back.k, args.back.v, args.back.dk, args.back.dv = k, v, dk, dv
+	e.reserveBack(s.HeadDim)
 
-	args := cpuArgs{v: [10]View{dq, lse, q, k, v, do, d, dk, dv}, tree: t, shape: s}
-	args.n = e.pieceRows(q.Rows, s)
-	e.reserve(max(args.n, packedRows/(s.Heads/s.KVHeads), 1)*s.Heads/s.KVHeads, s.HeadDim)
 	e.args = args
-	e.each((q.Rows+args.n-1)/args.n*s.KVHeads, pieceSize, attendBackQueries)
+	e.each(q.Rows, q.Cols, attendBackPrepare)
+	e.units = e.units[:0]
+	e.args = args
+	if trees := e.backTrees(t); e.worthWhole(len(trees) * s.KVHeads) {
+		e.each(len(trees)*s.KVHeads, pieceSize, attendBackTrees)
+	} else {
+		e.backBlocks(t)
+		e.each(len(e.units)*s.KVHeads, pieceSize, attendBackKeys)
+		e.args = args
+		e.each(backPieces(q.Rows, s)*s.KVHeads, pieceSize, attendBackQueries)
+	}
+	e.args = args
+	e.each(q.Rows, q.Cols, attendBackFinish)
+	e.Reset(mark)
+}
 
+// backViews makes room in the arena.
+func (e *cpuEngine) backViews(rows int, s HeadShape) backViews {
+	n := rows * s.Heads / s.KVHeads
+	matrix := func() View { return e.Temp(s.KVHeads*n, s.HeadDim) }
+	vector := func() View { return e.Temp(s.KVHeads, n) }
+	return backViews{q: matrix(), do: matrix(), dq: matrix(), lse: vector(), d: vector()}
+}
+
+// tileScratch is a worker's memory for tiles.
+type tileScratch struct {
+	p, dp  []float32 // [keysPerBlock, packedBack]
+	dk, dv []float32 // [keysPerBlock, HeadDim]
+}
+
+// reserveBack makes room for tiles on every worker, so that it does not matter which
+// of them gets a task first. A product of the largest size does it for the memory of
+// the products.
+func (e *cpuEngine) reserveBack(dim int) {
+	if dim <= e.reservedBack {
+		return
+	}
+	e.reservedBack = dim
+	for i := range e.workers {
+		w := &e.workers[i]
+		a := &w.tile
+		a.p, a.dp = grow(a.p, keysPerBlock*packedBack), grow(a.dp, keysPerBlock*packedBack)
+		a.dk, a.dv = grow(a.dk, keysPerBlock*dim), grow(a.dv, keysPerBlock*dim)
+		column := gemm.View(a.p[:packedBack], packedBack, 1)
+		gemm.Gemm(false, false, 1, column, gemm.View(a.dk[:1], 1, 1), 0, gemm.View(a.dp[:packedBack], packedBack, 1), w.gemm)
+	}
+}
+
+// backTrees lists the roots of the trees that have rows, as units of which only the
+// node counts.
+func (e *cpuEngine) backTrees(t Tree) []keyBlock {
+	for i, n := range t {
+		if n.Parent < 0 && e.layout.rows[i] > 0 {
+			e.units = append(e.units, keyBlock{node: i})
+		}
+	}
+	return e.units
+}
+
+// backBlocks lists all blocks of keys.
+func (e *cpuEngine) backBlocks(t Tree) {
 	e.units = e.units[:0]
 	for i, n := range t {
 		for k0 := 0; k0 < int(n.Len); k0 += keysPerBlock {
 			e.units = append(e.units, keyBlock{i, k0, min(k0+keysPerBlock, int(n.Len))})
 		}
 	}
-	args.n = max(1, packedRows/(s.Heads/s.KVHeads))
-	e.args = args
-	e.each(len(e.units)*s.KVHeads, pieceSize, attendBackKeys)
-	e.Reset(mark)
 }
 
-// attendProducts sets D[row, head] = Σ_j do[j]·o[j].
-func attendProducts(e *cpuEngine, _, lo, hi int) {
-	n := e.args.shape.HeadDim
+// worthWhole reports whether a number of tasks of five products each takes the
+// workers less time than seven products that are shared evenly.
+func (e *cpuEngine) worthWhole(tasks int) bool {
+	workers := e.pool.Workers()
+	return 5*workers*((tasks+workers-1)/workers) <= 7*tasks
+}
+
+// backPieces returns the number of pieces of packedBack packed rows.
+func backPieces(rows int, s HeadShape) int {
+	return (rows*s.Heads/s.KVHeads + packedBack - 1) / packedBack
+}
+
+// attendBackPrepare fills the copies for rows [lo, hi).
+func attendBackPrepare(e *cpuEngine, _, lo, hi int) {
+	a, s := &e.args, e.args.shape
+	b, group, dim := &a.back, s.Heads/s.KVHeads, s.HeadDim
+	factor := float32(1 / math.Sqrt(float64(dim)))
 	for r := lo; r < hi; r++ {
-		do, o := row(e.args.v[1], r), row(e.args.v[2], r)
-		for h := range row(e.args.v[0], r) {
-			row(e.args.v[0], r)[h] = float32(dot64(do[h*n:][:n], o[h*n:][:n]))
+		do, o, lse, q := row(a.v[1], r), row(a.v[2], r), row(a.v[3], r), row(a.v[4], r)
+		for h := range s.Heads {
+			head, g := h/group, h%group
+			at := r*group + g
+			to, dOut := head*b.lse.Cols+at, do[h*dim:][:dim]
+			e.vec.Scale(row(b.q, to), factor, q[h*dim:])
+			copy(row(b.do, to), dOut)
+			clear(row(b.dq, to))
+			row(b.lse, head)[at] = lse[h]
+			row(b.d, head)[at] = float32(dot64(dOut, o[h*dim:][:dim]))
 		}
 	}
 }
 
-// attendBackQueries computes dq for pieces [lo, hi).
+// attendBackFinish writes dq of the rows in [lo, hi) that nodes claim.
+func attendBackFinish(e *cpuEngine, _, lo, hi int) {
+	a, s := &e.args, e.args.shape
+	group, dim := s.Heads/s.KVHeads, s.HeadDim
+	factor := float32(1 / math.Sqrt(float64(dim)))
+	for r := lo; r < hi; r++ {
+		if e.layout.owner[r] < 0 {
+			continue
+		}
+		for h := range s.Heads {
+			from := row(a.back.dq, h/group*a.back.lse.Cols+r*group+h%group)
+			e.vec.Scale(row(a.v[0], r)[h*dim:][:dim], factor, from)
+		}
+	}
+}
+
+// backTask is what a worker does for one key head.
+type backTask struct {
+	e     *cpuEngine
+	w     *cpuWorker
+	tree  Tree
+	back  *backViews
+	head  int // key head
+	group int // query heads that share it
+	dim   int
+	rows  int // packed rows of the head
+}
+
+// task sets a worker's task to number i of a list whose key head varies fastest, and
+// returns it with its place in the list.
+func (e *cpuEngine) task(worker, i int) (b *backTask, at int) {
+	a, s, w := &e.args, e.args.shape, &e.workers[worker]
+	w.task = backTask{e: e, w: w, tree: a.tree, back: &a.back, head: i % s.KVHeads,
+		group: s.Heads / s.KVHeads, dim: s.HeadDim, rows: a.back.lse.Cols}
+	return &w.task, i / s.KVHeads
+}
+
+// attendBackTrees computes all gradients of tasks [lo, hi): a tree and a key head each.
+func attendBackTrees(e *cpuEngine, worker, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		b, at := e.task(worker, i)
+		root := e.units[at].node
+		for r := e.layout.first[root]; r < e.layout.end[root]; {
+			n := int(e.layout.owner[r])
+			for k0 := 0; k0 < int(b.tree[n].Len); k0 += keysPerBlock {
+				b.keyGradients(keyBlock{n, k0, min(k0+keysPerBlock, int(b.tree[n].Len))}, true)
+			}
+			r += b.tree[n].Rows
+		}
+	}
+}
+
+// attendBackKeys computes dk and dv of tasks [lo, hi): a block of keys and a key head
+// each.
+func attendBackKeys(e *cpuEngine, worker, lo, hi int) {
+	for i := lo; i < hi; i++ {
+		b, at := e.task(worker, i)
+		b.keyGradients(e.units[at], false)
+	}
+}
+
+// attendBackQueries computes dq of tasks [lo, hi): packedBack packed rows and a key
+// head each.
 func attendBackQueries(e *cpuEngine, worker, lo, hi int) {
 	for i := lo; i < hi; i++ {
-		p := e.piece(worker, i)
-		p.packGradients()
-		a := &p.w.attend
-		clear(a.dq[:(p.r1-p.r0)*p.group*p.dim])
-		for n := range p.args.tree {
-			lo, hi := p.rowsOf(n)
-			for k0 := 0; lo < hi && k0 < int(p.args.tree[n].Len); k0 += keysPerBlock {
-				b := keyBlock{n, k0, min(k0+keysPerBlock, int(p.args.tree[n].Len))}
-				if most := p.scoreGradients(b, lo, hi); most > 0 {
-					gemm.Gemm(false, false, 1, p.packed(a.dp, lo, hi, most, keysPerBlock), p.keys(p.args.v[3], b, most), 1,
-						p.packed(a.dq, lo, hi, p.dim, p.dim), p.w.gemm)
-				}
+		b, at := e.task(worker, i)
+		first, end := at*packedBack, min((at+1)*packedBack, b.rows)
+		for _, unit := range e.units {
+			r0, r1 := b.seenBy(unit)
+			if r0, r1 = max(r0, first), min(r1, end); r0 < r1 {
+				t := b.tile(unit, r0, r1)
+				t.queries()
 			}
 		}
-		p.writeQueries()
 	}
 }
 
-// packGradients copies the piece's queries, output gradients, lse and D.
-func (p *attendPiece) packGradients() {
-	p.packQueries()
-	a, n := &p.w.attend, p.group*p.dim
-	for r := p.r0; r < p.r1; r++ {
-		copy(a.do[(r-p.r0)*n:][:n], p.heads(p.args.v[5], r))
-		for g := range p.group {
-			i, h := (r-p.r0)*p.group+g, p.head*p.group+g
-			a.top[i] = row(p.args.v[1], r)[h]
-			a.sum[i] = float64(row(p.args.v[6], r)[h])
-		}
-	}
+// seenBy returns the packed rows of which at least one head's row may see the first
+// key of a block.
+func (b *backTask) seenBy(unit keyBlock) (lo, hi int) {
+	first := int(b.tree[unit.node].Q) + unit.k0
+	return first * b.group, int(b.e.layout.end[unit.node]) * b.group
 }
 
-// scoreGradients computes, for rows [lo, hi) and one block of keys, the probabilities
-// p and the gradients of the scores, dp = p·(do·v − D), of as many keys as any row
-// sees, which it returns.
-func (p *attendPiece) scoreGradients(b keyBlock, lo, hi int) int {
-	most, _ := p.countSeen(b, lo, hi)
-	if most == 0 {
-		return 0
-	}
-	a := &p.w.attend
-	gemm.Gemm(false, true, 1, p.packed(a.q, lo, hi, p.dim, p.dim), p.keys(p.args.v[3], b, most), 0,
-		p.packed(a.p, lo, hi, most, keysPerBlock), p.w.gemm)
-	gemm.Gemm(false, true, 1, p.packed(a.do, lo, hi, p.dim, p.dim), p.keys(p.args.v[4], b, most), 0,
-		p.packed(a.dp, lo, hi, most, keysPerBlock), p.w.gemm)
-	for i := (lo - p.r0) * p.group; i < (hi-p.r0)*p.group; i++ {
-		seen := a.seen[i/p.group]
-		prob, dp := a.p[i*keysPerBlock:][:most], a.dp[i*keysPerBlock:][:most]
-		clear(prob[seen:])
-		clear(dp[seen:])
-		p.e.vec.ExpSum(prob[:seen], prob[:seen], a.top[i])
-		d := float32(a.sum[i])
-		for j, x := range prob[:seen] {
-			dp[j] = x * (dp[j] - d)
-		}
-	}
-	return most
-}
-
-// writeQueries writes dq of the rows that nodes claim.
-func (p *attendPiece) writeQueries() {
-	factor := float32(1 / math.Sqrt(float64(p.dim)))
-	n := p.group * p.dim
-	for r := p.r0; r < p.r1; r++ {
-		if p.e.layout.owner[r] < 0 {
-			continue
-		}
-		p.e.vec.Scale(p.heads(p.args.v[0], r), factor, p.w.attend.dq[(r-p.r0)*n:])
-	}
-}
-
-// attendBackKeys computes dk and dv for units [lo, hi): a block of keys and a key
-// head each. The query rows that see the block pass by in order.
-func attendBackKeys(e *cpuEngine, worker, lo, hi int) {
-	a := &e.args
-	for i := lo; i < hi; i++ {
-		b := e.units[i/a.shape.KVHeads]
-		p := attendPiece{
-			e: e, args: a, w: &e.workers[worker],
-			head: i % a.shape.KVHeads, group: a.shape.Heads / a.shape.KVHeads, dim: a.shape.HeadDim,
-		}
-		p.keyGradients(b)
-	}
-}
-
-// keyGradients computes dk and dv of one block.
-func (p *attendPiece) keyGradients(b keyBlock) {
-	s, n := &p.w.attend, b.k1-b.k0
-	dk, dv := gemm.View(s.dk[:n*p.dim], n, p.dim), gemm.View(s.dv[:n*p.dim], n, p.dim)
+// keyGradients computes dk and dv of one block of keys: the packed rows that see it
+// pass by in order, and receive their part of dq where that is wanted.
+func (b *backTask) keyGradients(unit keyBlock, queries bool) {
+	s, n := &b.w.tile, unit.k1-unit.k0
+	dk, dv := gemm.View(s.dk[:n*b.dim], n, b.dim), gemm.View(s.dv[:n*b.dim], n, b.dim)
 	clear(dk.Data)
 	clear(dv.Data)
-	end := int(p.e.layout.end[b.node])
-	for r := int(p.args.tree[b.node].Q) + b.k0; r < end; r = p.r1 {
-		p.r0, p.r1 = r, min(r+p.args.n, end)
-		p.packGradients()
-		most := p.scoreGradients(b, p.r0, p.r1)
-		if most == 0 {
-			continue
+	lo, end := b.seenBy(unit)
+	for ; lo < end; lo += packedBack {
+		t := b.tile(unit, lo, min(lo+packedBack, end))
+		t.keys(dk, dv)
+		if queries {
+			t.queries()
 		}
-		dk.Rows, dv.Rows = most, most
-		prob := p.packed(s.p, p.r0, p.r1, most, keysPerBlock)
-		dp := p.packed(s.dp, p.r0, p.r1, most, keysPerBlock)
-		gemm.Gemm(true, false, 1, dp, p.packed(s.q, p.r0, p.r1, p.dim, p.dim), 1, dk, p.w.gemm)
-		gemm.Gemm(true, false, 1, prob, p.packed(s.do, p.r0, p.r1, p.dim, p.dim), 1, dv, p.w.gemm)
 	}
-	first := int(p.args.tree[b.node].KV) + b.k0
+	first := int(b.tree[unit.node].KV) + unit.k0
 	for j := range n {
-		copy(row(p.args.v[7], first+j)[p.head*p.dim:][:p.dim], s.dk[j*p.dim:])
-		copy(row(p.args.v[8], first+j)[p.head*p.dim:][:p.dim], s.dv[j*p.dim:])
+		copy(row(b.back.dk, first+j)[b.head*b.dim:][:b.dim], dk.Row(j))
+		copy(row(b.back.dv, first+j)[b.head*b.dim:][:b.dim], dv.Row(j))
 	}
+}
+
+// backTile is a block of keys by a range of packed rows.
+type backTile struct {
+	*backTask
+	lo, hi int        // packed rows
+	k      gemm.Dense // the keys that any of the rows sees
+	p, dp  gemm.Dense // [keys, rows]: probabilities, and gradients of scores
+}
+
+// tile computes the probabilities and the gradients of the scores,
+//
+//	p = exp(q·k − lse),  dp = p·(do·v − d),
+//
+// 0 where a row does not see a key.
+func (b *backTask) tile(unit keyBlock, lo, hi int) backTile {
+	node := b.tree[unit.node]
+	n := min(unit.k1-unit.k0, (hi-1)/b.group-int(node.Q)-unit.k0+1)
+	t := backTile{backTask: b, lo: lo, hi: hi, k: b.keysOf(b.back.k, unit, n)}
+	s := &b.w.tile
+	t.p = gemm.Dense{Data: s.p, Rows: n, Cols: hi - lo, Stride: packedBack}
+	t.dp = gemm.Dense{Data: s.dp, Rows: n, Cols: hi - lo, Stride: packedBack}
+	gemm.Gemm(false, true, 1, t.k, t.packed(b.back.q), 0, t.p, b.w.gemm)
+	gemm.Gemm(false, true, 1, b.keysOf(b.back.v, unit, n), t.packed(b.back.do), 0, t.dp, b.w.gemm)
+	lse, d := row(b.back.lse, b.head)[lo:hi], row(b.back.d, b.head)[lo:hi]
+	for j := range n {
+		blind := min(max(0, (int(node.Q)+unit.k0+j)*b.group-lo), hi-lo)
+		p, dp := t.p.Row(j), t.dp.Row(j)
+		clear(p[:blind])
+		clear(dp[:blind])
+		b.e.vec.SoftmaxBack(p[blind:], dp[blind:], lse[blind:], d[blind:])
+	}
+	return t
+}
+
+// keysOf returns n rows of keys or values from a block's first on, the task's head.
+func (b *backTask) keysOf(v View, unit keyBlock, n int) gemm.Dense {
+	first := int(b.tree[unit.node].KV) + unit.k0
+	return dense(v.RowRange(first, first+n).ColRange(b.head*b.dim, (b.head+1)*b.dim))
+}
+
+// packed returns the tile's rows of a matrix of packed rows.
+func (t *backTile) packed(v View) gemm.Dense {
+	first := t.head * t.rows
+	return dense(v.RowRange(first+t.lo, first+t.hi))
+}
+
+// keys adds the tile's part of dk and dv.
+func (t *backTile) keys(dk, dv gemm.Dense) {
+	dk.Rows, dv.Rows = t.p.Rows, t.p.Rows
+	gemm.Gemm(false, false, 1, t.dp, t.packed(t.back.q), 1, dk, t.w.gemm)
+	gemm.Gemm(false, false, 1, t.p, t.packed(t.back.do), 1, dv, t.w.gemm)
+}
+
+// queries adds the tile's part of dq.
+func (t *backTile) queries() {
+	gemm.Gemm(true, false, 1, t.dp, t.k, 1, t.packed(t.back.dq), t.w.gemm)
 }

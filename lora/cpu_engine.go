@@ -26,12 +26,13 @@ type cpuEngine struct {
 	body    cpuBody
 	args    cpuArgs
 	layout  treeLayout
-	units   []keyBlock // of the tree in AttentionBack
+	units   []keyBlock // trees, or blocks of keys, in AttentionBack
 	sums    []float64  // partial sums of SumSquares
 	targets targetIndex
 	states  []running // of each row in LogProbs
 
-	reserved [2]int // packed rows and head size that workers have room for
+	reserved     [2]int // packed rows and head size that workers have room for
+	reservedBack int    // head size for which they have room for tiles of gradients
 }
 
 var _ Engine = (*cpuEngine)(nil)
@@ -53,6 +54,7 @@ type cpuArgs struct {
 	adamw   AdamWStep
 	tree    Tree
 	shape   HeadShape
+	back    backViews
 	rows    []Sampling
 	tokens  []int32
 	numbers [2][]float64
@@ -65,6 +67,8 @@ type cpuArgs struct {
 type cpuWorker struct {
 	gemm   *gemm.Pool // of one worker: products inside a piece
 	attend attendScratch
+	tile   tileScratch
+	task   backTask
 	sample sampleScratch
 }
 
