@@ -33,10 +33,10 @@ func PackF32(w Dense) *Packed {
 	p := newPacked(w.Rows, w.Cols)
 	p.f32 = aligned(p.panels() * p.depth * NR)
 	src, dst := asWords(w.Data), asWords(p.f32)
-	for i := range p.panels() {
-		r := i * NR
-		transpose(best(), dst[r*p.depth:], NR, src[min(r*w.Stride, len(src)):], w.Stride, min(NR, p.n-r), p.k)
-	}
+	p.eachPanel(func(_, panel int) {
+		r, rows := p.bandRows(panel)
+		transpose(best(), dst[r*p.depth:], NR, src[min(r*w.Stride, len(src)):], w.Stride, rows, p.k)
+	})
 	return p
 }
 
@@ -47,29 +47,36 @@ func PackBF16(w []uint16, n, k int) *Packed {
 	if n < 0 || k < 0 || len(w) < n*k {
 		panic("gemm: bad bfloat16 matrix")
 	}
-	p := newPacked(n, k)
-	words := p.panels() * p.depth * NR / 2
-	p.bf16 = asWords(aligned(words))
-	if k == 0 || n == 0 {
+	p := newBF16(n, k)
+	if k == 0 {
 		return p
 	}
-	if pairs := k / 2; k%2 == 0 && uintptr(unsafe.Pointer(&w[0]))%4 == 0 {
-		src := unsafe.Slice((*uint32)(unsafe.Pointer(&w[0])), n*pairs)
-		for r := 0; r < n; r += NR {
-			transpose(best(), p.bf16[r*p.depth/2:], NR, src[r*pairs:], pairs, min(NR, n-r), pairs)
-		}
-		return p
-	}
-	p.packPairs(w)
+	p.eachPanel(func(_, panel int) {
+		row, rows := p.bandRows(panel)
+		p.packBand(w[row*k:(row+rows)*k], panel, rows)
+	})
 	return p
 }
 
-// packPairs packs bfloat16 values that do not lie in aligned pairs.
-func (p *Packed) packPairs(w []uint16) {
-	for i := range p.n {
-		panel := p.bf16[i/NR*NR*p.depth/2:]
-		for k, v := range w[i*p.k : (i+1)*p.k] {
-			panel[k/2*NR+i%NR] |= uint32(v) << (k % 2 * 16)
+// newBF16 returns a bfloat16 matrix of zeros.
+func newBF16(n, k int) *Packed {
+	p := newPacked(n, k)
+	p.bf16 = asWords(aligned(p.panels() * p.depth * NR / 2))
+	return p
+}
+
+// packBand packs the rows of one panel: pairs are transposed as words where they lie
+// in words.
+func (p *Packed) packBand(w []uint16, panel, rows int) {
+	dst := p.bf16[panel*NR*p.depth/2:]
+	if pairs := p.k / 2; p.k%2 == 0 && uintptr(unsafe.Pointer(&w[0]))%4 == 0 {
+		src := unsafe.Slice((*uint32)(unsafe.Pointer(&w[0])), rows*pairs)
+		transpose(best(), dst, NR, src, pairs, rows, pairs)
+		return
+	}
+	for r := range rows {
+		for k, v := range w[r*p.k : (r+1)*p.k] {
+			dst[k/2*NR+r] |= uint32(v) << (k % 2 * 16)
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package gemm
 
-import (
-	"runtime"
-	"sync"
-	"unsafe"
-)
+import "unsafe"
 
 // quantized is a packed matrix in 4 or 8 bits. The number behind a code is
 //
@@ -71,20 +67,25 @@ type codedFunc func(k int, a *float32, b *byte, stride int, scale, table, c *flo
 // in float32, and are computed when they are used. scales is kept, codes are not.
 // It panics if codes or scales are too few.
 func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Rounding) *Packed {
-	if n < 0 || k < 0 || len(codes) < (n*k+1)/2 || round < 0 || round >= roundings {
+	if n < 0 || k < 0 || len(codes) < (n*k+1)/2 {
 		panic("gemm: bad matrix of 4 bits")
 	}
-	scales.check((n*k + ScaleBlock - 1) / ScaleBlock)
-	p := newPacked(n, k)
-	p.quant = &quantized{form: form(round), table: table, scales: scales, pitch: k}
-	p.packCodes(func(panel []byte, row int) {
-		c := row % NR
-		dst, shift := panel[c%(NR/2):], c/(NR/2)*4
-		for i := row * k; i < (row+1)*k; i++ {
-			dst[0] |= codes[i/2] >> (4 &^ (i % 2 * 4)) & 15 << shift
-			dst = dst[min(NR/2, len(dst)):]
+	return PackNF4Bands(n, k, table, round, func(band []byte, row int) {
+		for i := range band {
+			at := row*k + i
+			band[i] = codes[at/2] >> (4 &^ (at % 2 * 4)) & 15
 		}
-	})
+	}, func() Scales { return scales })
+}
+
+// newNF4 returns a matrix of 4-bit codes, all zero, without scales.
+func newNF4(n, k int, table *[16]float32, round Rounding) *Packed {
+	if n < 0 || k < 0 || round < 0 || round >= roundings {
+		panic("gemm: bad matrix of 4 bits")
+	}
+	p := newPacked(n, k)
+	p.quant = &quantized{form: form(round), table: table, pitch: k}
+	p.makeCodes()
 	return p
 }
 
@@ -100,38 +101,28 @@ func PackInt8(codes []int8, n, k int, scales []float32) *Packed {
 	if n < 0 || k < 0 || len(codes) < n*k {
 		panic("gemm: bad matrix of 8 bits")
 	}
+	return PackInt8Bands(n, k, scales, func(band []int8, row int) { copy(band, codes[row*k:]) })
+}
+
+// newInt8 returns a matrix of 8-bit codes, all zero.
+func newInt8(n, k int, scales []float32) *Packed {
+	if n < 0 || k < 0 {
+		panic("gemm: bad matrix of 8 bits")
+	}
 	blocks := (k + ScaleBlock - 1) / ScaleBlock
 	p := newPacked(n, k)
 	p.quant = &quantized{form: codes8, table: new([16]float32), scales: Scales{Values: scales}, pitch: blocks * ScaleBlock}
 	p.quant.scales.check(n * blocks)
-	p.packCodes(func(panel []byte, row int) {
-		for kk, code := range codes[row*k : (row+1)*k] {
-			panel[kk*NR+row%NR] = byte(code)
-		}
-	})
+	p.makeCodes()
 	return p
 }
 
-// packCodes makes room for the codes and calls put for every row with its panel.
-// Panels are shared out among the processors.
-func (p *Packed) packCodes(put func(panel []byte, row int)) {
+// makeCodes makes room for the codes.
+func (p *Packed) makeCodes() {
 	q := p.quant
 	q.step = commonStep(q.pitch)
-	size := p.depth * NR * q.form.bits() / 8
-	words := asWords(aligned(p.panels() * size / 4))
+	words := asWords(aligned(p.panels() * p.depth * NR * q.form.bits() / 32))
 	q.codes = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))
-	workers := min(runtime.GOMAXPROCS(0), p.panels())
-	var wait sync.WaitGroup
-	for w := range workers {
-		wait.Go(func() {
-			for i := w; i < p.panels(); i += workers {
-				for row := i * NR; row < min((i+1)*NR, p.n); row++ {
-					put(q.codes[i*size:(i+1)*size], row)
-				}
-			}
-		})
-	}
-	wait.Wait()
 }
 
 // commonStep returns the largest power of two up to ScaleBlock that divides pitch.
