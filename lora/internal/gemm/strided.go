@@ -76,9 +76,18 @@ func (p *Pool) strided(j product) {
 		return
 	}
 	p.job = j
-	tiles := (j.m + mr - 1) / mr
-	p.For(j.m, max(1, tiles/(perWorker*workers))*mr, p.runStrided)
+	p.For(j.m, j.stridedPiece(mr), p.runStrided)
 	p.job = product{pool: p}
+}
+
+// stridedPiece returns the rows of a piece: few where the left factor's rows are read,
+// many where its columns are, since every piece then reads all of the right factor.
+func (j *product) stridedPiece(mr int) int {
+	workers := len(j.pool.workers)
+	if j.leftT {
+		return max(mr, (j.m+2*workers-1)/(2*workers))
+	}
+	return max(1, (j.m+mr-1)/mr/(perWorker*workers)) * mr
 }
 
 // layPanels lays out what the kernels cannot read in place: all of a transposed right

@@ -65,6 +65,10 @@ strip:
 
 start:
 	MOVQ a+8(FP), CX
+	MOVQ DX, R8
+	MOVQ SI, R9
+	SHLQ $0x05, R8
+	SHLQ $0x05, R9
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -191,6 +195,10 @@ strip:
 
 start:
 	MOVQ a+8(FP), R9
+	MOVQ DX, R10
+	MOVQ SI, R11
+	SHLQ $0x05, R10
+	SHLQ $0x05, R11
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -334,6 +342,10 @@ strip:
 
 start:
 	MOVQ a+8(FP), R9
+	MOVQ DX, R10
+	MOVQ SI, R11
+	SHLQ $0x05, R10
+	SHLQ $0x05, R11
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -496,6 +508,10 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -678,6 +694,10 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -808,7 +828,7 @@ fresh:
 	RET
 
 // func stridedTile6AVX2(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, CMOV, FMA3
+// Requires: AVX, CMOV, FMA3, MMX+
 TEXT ·stridedTile6AVX2(SB), NOSPLIT, $0-88
 strip:
 	MOVQ       k+0(FP), AX
@@ -877,12 +897,20 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   32(BX)(R12*1)
 	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -906,6 +934,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   32(BX)(R12*1)
 	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1
@@ -938,6 +970,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Y12
 	VMOVUPS      32(BX), Y13
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   32(BX)(R12*1)
 	VBROADCASTSS (R9), Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y1

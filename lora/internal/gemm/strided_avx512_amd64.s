@@ -32,6 +32,10 @@ TEXT ·stridedTile1x16AVX512(SB), NOSPLIT, $0-88
 
 start:
 	MOVQ a+8(FP), CX
+	MOVQ DX, R8
+	MOVQ SI, R9
+	SHLQ $0x05, R8
+	SHLQ $0x05, R9
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -102,6 +106,10 @@ TEXT ·stridedTile1x32AVX512(SB), NOSPLIT, $0-88
 
 start:
 	MOVQ a+8(FP), CX
+	MOVQ DX, R8
+	MOVQ SI, R9
+	SHLQ $0x05, R8
+	SHLQ $0x05, R9
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -178,6 +186,10 @@ TEXT ·stridedTile2x16AVX512(SB), NOSPLIT, $0-88
 
 start:
 	MOVQ a+8(FP), R9
+	MOVQ DX, R10
+	MOVQ SI, R11
+	SHLQ $0x05, R10
+	SHLQ $0x05, R11
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -261,6 +273,10 @@ TEXT ·stridedTile2x32AVX512(SB), NOSPLIT, $0-88
 
 start:
 	MOVQ a+8(FP), R9
+	MOVQ DX, R10
+	MOVQ SI, R11
+	SHLQ $0x05, R10
+	SHLQ $0x05, R11
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -352,6 +368,10 @@ TEXT ·stridedTile3x16AVX512(SB), NOSPLIT, $0-88
 
 start:
 	MOVQ a+8(FP), R9
+	MOVQ DX, R10
+	MOVQ SI, R11
+	SHLQ $0x05, R10
+	SHLQ $0x05, R11
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -448,6 +468,10 @@ TEXT ·stridedTile3x32AVX512(SB), NOSPLIT, $0-88
 
 start:
 	MOVQ a+8(FP), R9
+	MOVQ DX, R10
+	MOVQ SI, R11
+	SHLQ $0x05, R10
+	SHLQ $0x05, R11
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -556,6 +580,10 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -670,6 +698,10 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -796,6 +828,10 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -923,6 +959,10 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
@@ -1020,7 +1060,7 @@ by1_done:
 	RET
 
 // func stridedTile6x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile6x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -1064,11 +1104,18 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z6
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
 	VBROADCASTSS (R9), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (R9)(CX*1), Z7
@@ -1085,6 +1132,9 @@ by2:
 	ADDQ         DX, R10
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z6
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
 	VBROADCASTSS (R9), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (R9)(CX*1), Z7
@@ -1110,6 +1160,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z6
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
 	VBROADCASTSS (R9), Z7
 	VFMADD231PS  Z6, Z7, Z0
 	VBROADCASTSS (R9)(CX*1), Z7
@@ -1146,7 +1199,7 @@ by1_done:
 	RET
 
 // func stridedTile6x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile6x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -1204,12 +1257,20 @@ start:
 	MOVQ a+8(FP), R9
 	LEAQ (R9)(CX*2), R10
 	ADDQ CX, R10
+	MOVQ DX, R11
+	MOVQ SI, R12
+	SHLQ $0x05, R11
+	SHLQ $0x05, R12
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z12
 	VMOVUPS      64(BX), Z13
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   64(BX)(R12*1)
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1233,6 +1294,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z12
 	VMOVUPS      64(BX), Z13
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   64(BX)(R12*1)
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1265,6 +1330,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z12
 	VMOVUPS      64(BX), Z13
+	PREFETCHT0   (R9)(R11*1)
+	PREFETCHT0   (R10)(R11*1)
+	PREFETCHT0   (BX)(R12*1)
+	PREFETCHT0   64(BX)(R12*1)
 	VBROADCASTSS (R9), Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z1
@@ -1313,7 +1382,7 @@ by1_done:
 	RET
 
 // func stridedTile7x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile7x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -1362,11 +1431,18 @@ start:
 	ADDQ CX, R10
 	LEAQ (R10)(CX*2), R11
 	ADDQ CX, R11
+	MOVQ DX, R12
+	MOVQ SI, R13
+	SHLQ $0x05, R12
+	SHLQ $0x05, R13
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z7
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (R9)(CX*1), Z8
@@ -1386,6 +1462,9 @@ by2:
 	ADDQ         DX, R11
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z7
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (R9)(CX*1), Z8
@@ -1414,6 +1493,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z7
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z8
 	VFMADD231PS  Z7, Z8, Z0
 	VBROADCASTSS (R9)(CX*1), Z8
@@ -1455,7 +1537,7 @@ by1_done:
 	RET
 
 // func stridedTile7x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile7x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -1520,12 +1602,20 @@ start:
 	ADDQ CX, R10
 	LEAQ (R10)(CX*2), R11
 	ADDQ CX, R11
+	MOVQ DX, R12
+	MOVQ SI, R13
+	SHLQ $0x05, R12
+	SHLQ $0x05, R13
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z14
 	VMOVUPS      64(BX), Z15
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -1553,6 +1643,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z14
 	VMOVUPS      64(BX), Z15
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -1589,6 +1683,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z14
 	VMOVUPS      64(BX), Z15
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z16
 	VFMADD231PS  Z14, Z16, Z0
 	VFMADD231PS  Z15, Z16, Z1
@@ -1644,7 +1742,7 @@ by1_done:
 	RET
 
 // func stridedTile8x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile8x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -1696,11 +1794,18 @@ start:
 	ADDQ CX, R10
 	LEAQ (R10)(CX*2), R11
 	ADDQ CX, R11
+	MOVQ DX, R12
+	MOVQ SI, R13
+	SHLQ $0x05, R12
+	SHLQ $0x05, R13
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z8
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (R9)(CX*1), Z9
@@ -1722,6 +1827,9 @@ by2:
 	ADDQ         DX, R11
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z8
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (R9)(CX*1), Z9
@@ -1752,6 +1860,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z8
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z9
 	VFMADD231PS  Z8, Z9, Z0
 	VBROADCASTSS (R9)(CX*1), Z9
@@ -1797,7 +1908,7 @@ by1_done:
 	RET
 
 // func stridedTile8x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile8x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -1867,12 +1978,20 @@ start:
 	ADDQ CX, R10
 	LEAQ (R10)(CX*2), R11
 	ADDQ CX, R11
+	MOVQ DX, R12
+	MOVQ SI, R13
+	SHLQ $0x05, R12
+	SHLQ $0x05, R13
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z16
 	VMOVUPS      64(BX), Z17
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -1903,6 +2022,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z16
 	VMOVUPS      64(BX), Z17
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -1942,6 +2065,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z16
 	VMOVUPS      64(BX), Z17
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z18
 	VFMADD231PS  Z16, Z18, Z0
 	VFMADD231PS  Z17, Z18, Z1
@@ -2003,7 +2130,7 @@ by1_done:
 	RET
 
 // func stridedTile9x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile9x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -2058,11 +2185,18 @@ start:
 	ADDQ CX, R10
 	LEAQ (R10)(CX*2), R11
 	ADDQ CX, R11
+	MOVQ DX, R12
+	MOVQ SI, R13
+	SHLQ $0x05, R12
+	SHLQ $0x05, R13
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z9
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (R9)(CX*1), Z10
@@ -2086,6 +2220,9 @@ by2:
 	ADDQ         DX, R11
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z9
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (R9)(CX*1), Z10
@@ -2118,6 +2255,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z9
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
 	VBROADCASTSS (R9), Z10
 	VFMADD231PS  Z9, Z10, Z0
 	VBROADCASTSS (R9)(CX*1), Z10
@@ -2167,7 +2307,7 @@ by1_done:
 	RET
 
 // func stridedTile9x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile9x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -2242,12 +2382,20 @@ start:
 	ADDQ CX, R10
 	LEAQ (R10)(CX*2), R11
 	ADDQ CX, R11
+	MOVQ DX, R12
+	MOVQ SI, R13
+	SHLQ $0x05, R12
+	SHLQ $0x05, R13
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z18
 	VMOVUPS      64(BX), Z19
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -2281,6 +2429,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z18
 	VMOVUPS      64(BX), Z19
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -2323,6 +2475,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z18
 	VMOVUPS      64(BX), Z19
+	PREFETCHT0   (R9)(R12*1)
+	PREFETCHT0   (R11)(R12*1)
+	PREFETCHT0   (BX)(R13*1)
+	PREFETCHT0   64(BX)(R13*1)
 	VBROADCASTSS (R9), Z20
 	VFMADD231PS  Z18, Z20, Z0
 	VFMADD231PS  Z19, Z20, Z1
@@ -2390,7 +2546,7 @@ by1_done:
 	RET
 
 // func stridedTile10x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile10x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -2450,11 +2606,18 @@ start:
 	ADDQ CX, R11
 	LEAQ (R11)(CX*2), R12
 	ADDQ CX, R12
+	MOVQ DX, R13
+	MOVQ SI, R14
+	SHLQ $0x05, R13
+	SHLQ $0x05, R14
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z10
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (R9)(CX*1), Z11
@@ -2481,6 +2644,9 @@ by2:
 	ADDQ         DX, R12
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z10
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (R9)(CX*1), Z11
@@ -2516,6 +2682,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z10
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z11
 	VFMADD231PS  Z10, Z11, Z0
 	VBROADCASTSS (R9)(CX*1), Z11
@@ -2570,7 +2739,7 @@ by1_done:
 	RET
 
 // func stridedTile10x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile10x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -2652,12 +2821,20 @@ start:
 	ADDQ CX, R11
 	LEAQ (R11)(CX*2), R12
 	ADDQ CX, R12
+	MOVQ DX, R13
+	MOVQ SI, R14
+	SHLQ $0x05, R13
+	SHLQ $0x05, R14
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z20
 	VMOVUPS      64(BX), Z21
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -2695,6 +2872,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z20
 	VMOVUPS      64(BX), Z21
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -2741,6 +2922,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z20
 	VMOVUPS      64(BX), Z21
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z22
 	VFMADD231PS  Z20, Z22, Z0
 	VFMADD231PS  Z21, Z22, Z1
@@ -2815,7 +3000,7 @@ by1_done:
 	RET
 
 // func stridedTile11x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile11x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -2878,11 +3063,18 @@ start:
 	ADDQ CX, R11
 	LEAQ (R11)(CX*2), R12
 	ADDQ CX, R12
+	MOVQ DX, R13
+	MOVQ SI, R14
+	SHLQ $0x05, R13
+	SHLQ $0x05, R14
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z11
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (R9)(CX*1), Z12
@@ -2911,6 +3103,9 @@ by2:
 	ADDQ         DX, R12
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z11
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (R9)(CX*1), Z12
@@ -2948,6 +3143,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z11
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z12
 	VFMADD231PS  Z11, Z12, Z0
 	VBROADCASTSS (R9)(CX*1), Z12
@@ -3006,7 +3204,7 @@ by1_done:
 	RET
 
 // func stridedTile11x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile11x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -3093,12 +3291,20 @@ start:
 	ADDQ CX, R11
 	LEAQ (R11)(CX*2), R12
 	ADDQ CX, R12
+	MOVQ DX, R13
+	MOVQ SI, R14
+	SHLQ $0x05, R13
+	SHLQ $0x05, R14
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z22
 	VMOVUPS      64(BX), Z23
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -3139,6 +3345,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z22
 	VMOVUPS      64(BX), Z23
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -3188,6 +3398,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z22
 	VMOVUPS      64(BX), Z23
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z24
 	VFMADD231PS  Z22, Z24, Z0
 	VFMADD231PS  Z23, Z24, Z1
@@ -3268,7 +3482,7 @@ by1_done:
 	RET
 
 // func stridedTile12x16AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile12x16AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -3334,11 +3548,18 @@ start:
 	ADDQ CX, R11
 	LEAQ (R11)(CX*2), R12
 	ADDQ CX, R12
+	MOVQ DX, R13
+	MOVQ SI, R14
+	SHLQ $0x05, R13
+	SHLQ $0x05, R14
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z12
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (R9)(CX*1), Z13
@@ -3369,6 +3590,9 @@ by2:
 	ADDQ         DX, R12
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z12
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (R9)(CX*1), Z13
@@ -3408,6 +3632,9 @@ by2_done:
 
 by1:
 	VMOVUPS      (BX), Z12
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
 	VBROADCASTSS (R9), Z13
 	VFMADD231PS  Z12, Z13, Z0
 	VBROADCASTSS (R9)(CX*1), Z13
@@ -3470,7 +3697,7 @@ by1_done:
 	RET
 
 // func stridedTile12x32AVX512(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·stridedTile12x32AVX512(SB), NOSPLIT, $0-88
 	MOVQ      cols+80(FP), AX
 	MOVQ      $-1, CX
@@ -3562,12 +3789,20 @@ start:
 	ADDQ CX, R11
 	LEAQ (R11)(CX*2), R12
 	ADDQ CX, R12
+	MOVQ DX, R13
+	MOVQ SI, R14
+	SHLQ $0x05, R13
+	SHLQ $0x05, R14
 	CMPQ AX, $0x02
 	JLT  by2_done
 
 by2:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -3611,6 +3846,10 @@ by2:
 	ADDQ         SI, BX
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1
@@ -3663,6 +3902,10 @@ by2_done:
 by1:
 	VMOVUPS      (BX), Z24
 	VMOVUPS      64(BX), Z25
+	PREFETCHT0   (R9)(R13*1)
+	PREFETCHT0   (R12)(R13*1)
+	PREFETCHT0   (BX)(R14*1)
+	PREFETCHT0   64(BX)(R14*1)
 	VBROADCASTSS (R9), Z26
 	VFMADD231PS  Z24, Z26, Z0
 	VFMADD231PS  Z25, Z26, Z1

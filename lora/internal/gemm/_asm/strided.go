@@ -12,6 +12,8 @@ const (
 	stridedSignature  = "func(k int, a *float32, rs int, ks int, b *float32, ldb int, c *float32, ldc int, init *float32, ldi int, cols int)"
 	partialSignature  = "func(dst *uint32, ds int, src *uint32, ss int, rows int, cols int)"
 	transposePartName = "transposePart"
+
+	early = 5
 )
 
 // stridedTile describes a kernel whose left factor lies anywhere: rows and columns at
@@ -22,6 +24,7 @@ type stridedTile struct {
 	register      func() reg.VecVirtual
 
 	k, rs, ks, b, ldb, c, ldc reg.GPVirtual
+	farA, farB                reg.GPVirtual // distances of what is fetched early
 	a                         []reg.GPVirtual       // rows 0, 3, 6, ...
 	acc                       [][]reg.VecVirtual    // [row][vector]
 	masks                     func() []reg.Register // of the vectors of a row
@@ -121,6 +124,11 @@ func (t *stridedTile) run() {
 		ADDQ(t.rs, next)
 		t.a = append(t.a, next)
 	}
+	t.farA, t.farB = GP64(), GP64()
+	MOVQ(t.ks, t.farA)
+	MOVQ(t.ldb, t.farB)
+	SHLQ(Imm(early), t.farA)
+	SHLQ(Imm(early), t.farB)
 	loop("by2", t.k, 2, func() { t.step(); t.step() })
 	loop("by1", t.k, 1, t.step)
 	t.each(t.c, t.ldc, t.save2)
@@ -179,6 +187,7 @@ func (t *stridedTile) step() {
 		right[v] = t.register()
 		VMOVUPS(Mem{Base: t.b, Disp: t.width * v}, right[v])
 	}
+	t.fetch()
 	for i := range t.rows {
 		left := t.register()
 		VBROADCASTSS(t.left(i), left)
@@ -190,6 +199,20 @@ func (t *stridedTile) step() {
 		ADDQ(t.ks, a)
 	}
 	ADDQ(t.ldb, t.b)
+}
+
+// fetch asks for what a tall tile reads 2^early steps later: where the factors are
+// long and far apart, nothing else would.
+func (t *stridedTile) fetch() {
+	if t.rows < 6 {
+		return
+	}
+	PREFETCHT0(Mem{Base: t.a[0], Index: t.farA, Scale: 1})
+	PREFETCHT0(Mem{Base: t.a[len(t.a)-1], Index: t.farA, Scale: 1})
+	PREFETCHT0(Mem{Base: t.b, Index: t.farB, Scale: 1})
+	if t.vectors == 2 {
+		PREFETCHT0(Mem{Base: t.b, Index: t.farB, Scale: 1, Disp: t.width})
+	}
 }
 
 // transposePart512 emits the transposition of the edge of a matrix.
