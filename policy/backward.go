@@ -22,7 +22,7 @@ func (t *tape) record(ctx context.Context) (lora.View, error) {
 		if err := ctx.Err(); err != nil {
 			return lora.View{}, err
 		}
-		out := t.temp(t.n.cfg.HiddenSize)
+		out := t.output(i)
 		mark := t.n.eng.Mark()
 		t.block(i, x, out, &t.saved[i])
 		if t.again {
@@ -35,10 +35,13 @@ func (t *tape) record(ctx context.Context) (lora.View, error) {
 }
 
 // back walks all blocks from the last to the first. dx holds the gradient with
-// respect to the last block's output and is overwritten.
+// respect to the last block's output, the rows that are read, and is overwritten.
 func (t *tape) back(ctx context.Context, dx lora.View) error {
 	eng := t.n.eng
-	other := t.temp(dx.Cols)
+	other, spare := t.temp(dx.Cols), dx
+	if spare.Rows != t.rows {
+		spare = t.temp(dx.Cols)
+	}
 	for i := len(t.n.blocks) - 1; i >= 0; i-- {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -46,11 +49,11 @@ func (t *tape) back(ctx context.Context, dx lora.View) error {
 		mark := eng.Mark()
 		a := &t.saved[i]
 		if t.again {
-			t.block(i, a.x, t.temp(dx.Cols), a)
+			t.block(i, a.x, t.output(i), a)
 		}
 		t.blockBack(i, other, dx, a)
 		eng.Reset(mark)
-		dx, other = other, dx
+		dx, other, spare = other, spare, other
 	}
 	if !t.n.dEmbed.IsNone() {
 		eng.ScatterAdd(t.n.dEmbed, dx, t.tokens)
@@ -64,20 +67,40 @@ func (t *tape) back(ctx context.Context, dx lora.View) error {
 func (t *tape) blockBack(i int, dx, dout lora.View, a *acts) {
 	b, eng := &t.n.blocks[i], t.n.eng
 	dmid := t.mlpBack(b, dout, a)
+	do := t.outputBack(i, dmid, a)
 	dn1 := t.temp(dx.Cols)
 	if i == 0 && t.n.dEmbed.IsNone() && b.attnNorm.dw.IsNone() {
-		t.attentionBack(b, lora.View{}, dmid, a)
+		t.attentionBack(b, lora.View{}, do, a)
 		return
 	}
-	t.attentionBack(b, dn1, dmid, a)
+	t.attentionBack(b, dn1, do, a)
 	eng.RMSNormBack(dx, dn1, a.x, b.attnNorm.w, b.attnNorm.dw, t.n.cfg.RMSNormEps)
+	if t.picks(i) {
+		eng.ScatterAdd(dx, dmid, t.read)
+		return
+	}
 	eng.Accumulate(dx, dmid)
+}
+
+// outputBack returns the gradient with respect to attention's output from dmid.
+func (t *tape) outputBack(i int, dmid lora.View, a *acts) lora.View {
+	eng := t.n.eng
+	do := eng.Temp(dmid.Rows, a.o.Cols)
+	t.linearBack(do, dmid, a.oRead, &t.n.blocks[i], 3, a, false)
+	if !t.picks(i) {
+		return do
+	}
+	all := t.temp(a.o.Cols)
+	eng.Zero(all)
+	eng.Put(all, do, t.read)
+	return all
 }
 
 // mlpBack returns the gradient with respect to mid.
 func (t *tape) mlpBack(b *block, dout lora.View, a *acts) lora.View {
 	eng := t.n.eng
-	dact, dn2, dmid := t.temp(a.act.Cols), t.temp(dout.Cols), t.temp(dout.Cols)
+	rows := dout.Rows
+	dact, dn2, dmid := eng.Temp(rows, a.act.Cols), eng.Temp(rows, dout.Cols), eng.Temp(rows, dout.Cols)
 	t.linearBack(dact, dout, a.act, b, 6, a, false)
 	eng.SwiGLUBack(a.gate, a.up, dact, a.gate, a.up)
 	t.linearBack(dn2, a.gate, a.n2, b, 4, a, false)
@@ -88,11 +111,10 @@ func (t *tape) mlpBack(b *block, dout lora.View, a *acts) lora.View {
 }
 
 // attentionBack sets dn1, the gradient with respect to the normalised input, from
-// dmid; the zero View where only parameters need theirs.
-func (t *tape) attentionBack(b *block, dn1, dmid lora.View, a *acts) {
+// that with respect to attention's output; the zero View where only parameters need
+// theirs.
+func (t *tape) attentionBack(b *block, dn1, do lora.View, a *acts) {
 	eng, s := t.n.eng, t.n.shape
-	do := t.temp(a.o.Cols)
-	t.linearBack(do, dmid, a.o, b, 3, a, false)
 	dq, dk, dv := t.temp(a.q.Cols), t.temp(a.k.Cols), t.temp(a.v.Cols)
 	eng.AttentionBack(dq, dk, dv, do, a.o, a.lse, a.q, a.k, a.v, t.tree, s)
 	eng.Rotary(dq, t.cos, t.sin, s.Heads, true)

@@ -10,16 +10,16 @@ import (
 // a loss sees, and back.
 type end struct {
 	*pass
-	f              *Forest
-	o              options
-	picked, normed lora.View
-	out            lora.HeadOutput
+	f         *Forest
+	o         options
+	x, normed lora.View // the last block's output, before and after the final norm
+	out       lora.HeadOutput
 }
 
 // targets computes log-probabilities, or scores where the forest has no targets.
 func (e *end) targets(x lora.View) (Targets, error) {
 	t := Targets{Index: e.f.index, Spans: e.f.spans, Total: e.o.total}
-	e.picked, e.normed = e.final(x, e.f.headRows)
+	e.x, e.normed = x, e.final(x)
 	if e.f.Targets() == 0 {
 		return e.scores(t)
 	}
@@ -67,20 +67,18 @@ func (e *end) checkDerivatives(d []float64) error {
 }
 
 // back returns the gradient with respect to the last block's output.
-func (e *end) back(x lora.View, d []float64) lora.View {
+func (e *end) back(d []float64) lora.View {
 	eng := e.n.eng
-	dx := e.temp(x.Cols)
+	dx := eng.Temp(e.x.Rows, e.x.Cols)
 	mark := eng.Mark()
 	defer eng.Reset(mark)
-	dnormed, dpicked := eng.Temp(e.normed.Rows, x.Cols), eng.Temp(e.normed.Rows, x.Cols)
+	dnormed := eng.Temp(e.x.Rows, e.x.Cols)
 	if e.f.Targets() == 0 {
 		e.scoresBack(dnormed, d)
 	} else {
 		eng.LogProbsBack(dnormed, e.n.dHead, e.normed, e.n.head, e.f.headTargets, e.out.LSE, d, e.o.temperature)
 	}
-	eng.RMSNormBack(dpicked, dnormed, e.picked, e.n.norm.w, e.n.norm.dw, e.n.cfg.RMSNormEps)
-	eng.Zero(dx)
-	eng.Put(dx, dpicked, e.f.headRows)
+	eng.RMSNormBack(dx, dnormed, e.x, e.n.norm.w, e.n.norm.dw, e.n.cfg.RMSNormEps)
 	return dx
 }
 

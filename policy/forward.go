@@ -11,6 +11,7 @@ import (
 type pass struct {
 	n        *net
 	rows     int
+	read     []int32 // rows of the last block's output that are wanted; nil: all
 	tree     lora.Tree
 	cos, sin lora.View
 	cache    *cache  // keys and values of earlier rows; nil: the batch sees itself only
@@ -24,21 +25,37 @@ type acts struct {
 	qRaw, kRaw    lora.View // before the per-head norm, where there is one
 	q, k, v       lora.View // as attention reads them
 	o, lse        lora.View // attention's output
+	oRead         lora.View // the rows of it that go on
 	mid           lora.View // after the attention residual
 	n2            lora.View // normalised mid
 	gate, up, act lora.View
 	h             [7]lora.View // low-rank activations, in the order of linears
 }
 
-// newPass prepares a pass over rows at the given positions.
-func newPass(n *net, positions []int32, tree lora.Tree) *pass {
-	p := &pass{n: n, rows: len(positions), tree: tree}
+// newPass prepares a pass over rows at the given positions, of which the given rows
+// are read at the end. After its attention the last block computes those only.
+func newPass(n *net, positions []int32, tree lora.Tree, read []int32) *pass {
+	p := &pass{n: n, rows: len(positions), tree: tree, read: read}
+	if isIdentity(read, p.rows) {
+		p.read = nil
+	}
 	half := n.shape.HeadDim / 2
 	p.cos, p.sin = p.temp(half), p.temp(half)
 	n.eng.RotaryTable(p.cos, p.sin, positions, n.freq)
 	return p
 }
 
+// isIdentity reports whether rows are 0, 1, … n-1.
+func isIdentity(rows []int32, n int) bool {
+	for i, r := range rows {
+		if int(r) != i {
+			return false
+		}
+	}
+	return len(rows) == n
+}
+
+// temp makes a matrix with a row for each row of the pass.
 func (p *pass) temp(cols int) lora.View { return p.n.eng.Temp(p.rows, cols) }
 
 // embed returns the embeddings of tokens.
@@ -48,12 +65,27 @@ func (p *pass) embed(tokens []int32) lora.View {
 	return x
 }
 
-// infer runs all blocks, keeping nothing, and returns the last block's output.
+// picks reports whether block i goes on with the rows that are read only.
+func (p *pass) picks(i int) bool { return p.read != nil && i == len(p.n.blocks)-1 }
+
+// output makes room for block i's output.
+func (p *pass) output(i int) lora.View {
+	if p.picks(i) {
+		return p.n.eng.Temp(len(p.read), p.n.cfg.HiddenSize)
+	}
+	return p.temp(p.n.cfg.HiddenSize)
+}
+
+// infer runs all blocks, keeping nothing, and returns the last block's output: the
+// rows that are read.
 func (p *pass) infer(ctx context.Context, tokens []int32) (lora.View, error) {
 	x, out := p.embed(tokens), p.temp(p.n.cfg.HiddenSize)
 	for i := range p.n.blocks {
 		if err := ctx.Err(); err != nil {
 			return lora.View{}, err
+		}
+		if p.picks(i) {
+			out = p.output(i)
 		}
 		mark := p.n.eng.Mark()
 		p.block(i, x, out, &acts{})
@@ -71,17 +103,32 @@ func (p *pass) block(i int, x, out lora.View, a *acts) {
 	eng.RMSNorm(a.n1, x, b.attnNorm.w, cfg.RMSNormEps)
 	p.project(b, a)
 	p.attend(i, a)
-	a.mid = p.temp(cfg.HiddenSize)
-	p.linear(a.mid, a.o, b, 3, a)
+	if p.picks(i) && len(p.read) == 0 {
+		return // only the keys and values were wanted
+	}
+	a.oRead = a.o
+	if p.picks(i) {
+		a.oRead, x = p.pick(a.o), p.pick(x)
+	}
+	rows := x.Rows
+	a.mid = eng.Temp(rows, cfg.HiddenSize)
+	p.linear(a.mid, a.oRead, b, 3, a)
 	eng.Accumulate(a.mid, x)
-	a.n2 = p.temp(cfg.HiddenSize)
+	a.n2 = eng.Temp(rows, cfg.HiddenSize)
 	eng.RMSNorm(a.n2, a.mid, b.mlpNorm.w, cfg.RMSNormEps)
-	a.gate, a.up, a.act = p.temp(cfg.IntermediateSize), p.temp(cfg.IntermediateSize), p.temp(cfg.IntermediateSize)
+	a.gate, a.up, a.act = eng.Temp(rows, cfg.IntermediateSize), eng.Temp(rows, cfg.IntermediateSize), eng.Temp(rows, cfg.IntermediateSize)
 	p.linear(a.gate, a.n2, b, 4, a)
 	p.linear(a.up, a.n2, b, 5, a)
 	eng.SwiGLU(a.act, a.gate, a.up)
 	p.linear(out, a.act, b, 6, a)
 	eng.Accumulate(out, a.mid)
+}
+
+// pick returns the rows of x that are read.
+func (p *pass) pick(x lora.View) lora.View {
+	y := p.n.eng.Temp(len(p.read), x.Cols)
+	p.n.eng.Pick(y, x, p.read)
+	return y
 }
 
 // project computes the rotated queries and keys, and the values.
@@ -127,16 +174,14 @@ func (p *pass) attend(i int, a *acts) {
 func (p *pass) linear(y, x lora.View, b *block, j int, a *acts) {
 	l := b.linears()[j]
 	if !l.A.IsNone() {
-		a.h[j] = p.temp(l.A.Rows)
+		a.h[j] = p.n.eng.Temp(x.Rows, l.A.Rows)
 	}
 	p.n.eng.Linear(y, x, l, a.h[j])
 }
 
-// final picks rows of the last block's output and normalises them.
-func (p *pass) final(x lora.View, rows []int32) (picked, normed lora.View) {
-	eng := p.n.eng
-	picked, normed = eng.Temp(len(rows), x.Cols), eng.Temp(len(rows), x.Cols)
-	eng.Pick(picked, x, rows)
-	eng.RMSNorm(normed, picked, p.n.norm.w, p.n.cfg.RMSNormEps)
-	return picked, normed
+// final normalises the last block's output.
+func (p *pass) final(x lora.View) lora.View {
+	normed := p.n.eng.Temp(x.Rows, x.Cols)
+	p.n.eng.RMSNorm(normed, x, p.n.norm.w, p.n.cfg.RMSNormEps)
+	return normed
 }

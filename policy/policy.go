@@ -120,7 +120,7 @@ func (p *Policy) inferTargets(ctx context.Context, f *Forest, o options) (Target
 	eng := p.base.eng
 	defer eng.Reset(eng.Mark())
 	p.net.setDropout(0, 0, 0, 0)
-	run := newPass(p.net, f.positions, f.tree)
+	run := newPass(p.net, f.positions, f.tree, f.headRows)
 	x, err := run.infer(ctx, f.tokens)
 	if err != nil {
 		return Targets{}, err
@@ -145,7 +145,7 @@ func (p *Policy) Step(ctx context.Context, f *Forest, loss Loss, opts ...Option)
 	d := &p.dropout
 	p.net.setDropout(d.rate, d.seed, d.step, d.rows)
 	d.rows += uint64(f.Rows())
-	t := &tape{pass: newPass(p.net, f.positions, f.tree), tokens: f.tokens, again: p.Recompute}
+	t := &tape{pass: newPass(p.net, f.positions, f.tree, f.headRows), tokens: f.tokens, again: p.Recompute}
 	x, err := t.record(ctx)
 	if err != nil {
 		return 0, err
@@ -162,7 +162,7 @@ func (p *Policy) Step(ctx context.Context, f *Forest, loss Loss, opts ...Option)
 	if err := e.checkDerivatives(deriv); err != nil {
 		return 0, err
 	}
-	if err := t.back(ctx, e.back(x, deriv)); err != nil {
+	if err := t.back(ctx, e.back(deriv)); err != nil {
 		return 0, err
 	}
 	return value, eng.Sync()
@@ -216,23 +216,19 @@ func (p *Policy) Logits(ctx context.Context, tokens []int) ([][]float32, error) 
 	eng := p.base.eng
 	defer eng.Reset(eng.Mark())
 	p.net.setDropout(0, 0, 0, 0)
-	run := newPass(p.net, f.positions, f.tree)
+	run := newPass(p.net, f.positions, f.tree, nil)
 	x, err := run.infer(ctx, f.tokens)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]int32, f.Rows())
-	for i := range rows {
-		rows[i] = int32(i)
-	}
-	_, normed := run.final(x, rows)
-	logits := eng.Temp(len(rows), p.base.cfg.VocabSize)
+	normed := run.final(x)
+	logits := eng.Temp(normed.Rows, p.base.cfg.VocabSize)
 	eng.Linear(logits, normed, &lora.Linear{W: p.net.head}, lora.View{})
 	flat := make([]float32, logits.Len())
 	if err := eng.Read(flat, logits); err != nil {
 		return nil, err
 	}
-	out := make([][]float32, len(rows))
+	out := make([][]float32, normed.Rows)
 	for i := range out {
 		out[i] = flat[i*logits.Cols : (i+1)*logits.Cols]
 	}

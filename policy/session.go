@@ -106,7 +106,7 @@ func (s *Session) Step(ctx context.Context) ([]Token, error) {
 	eng := s.p.base.eng
 	defer eng.Reset(eng.Mark())
 	s.p.net.setDropout(0, 0, 0, 0)
-	run := newPass(s.p.net, b.positions, b.tree)
+	run := newPass(s.p.net, b.positions, b.tree, b.readRows)
 	run.cache, run.cacheAt = s.cache, b.cacheAt
 	x, err := run.infer(ctx, b.tokens)
 	if err != nil {
@@ -124,7 +124,7 @@ func (s *Session) Step(ctx context.Context) ([]Token, error) {
 // draw samples a token for every reader and appends it.
 func (s *Session) draw(run *pass, x lora.View, b *stepBatch) ([]Token, error) {
 	eng := s.p.base.eng
-	_, normed := run.final(x, b.readRows)
+	normed := run.final(x)
 	rows := eng.Temp(len(b.readRows), s.p.base.cfg.VocabSize)
 	eng.Linear(rows, normed, &lora.Linear{W: s.p.net.head}, lora.View{})
 	logits := rows
@@ -197,7 +197,7 @@ func (s *Session) collect() *stepBatch {
 	if left == 0 {
 		left = 4096
 	}
-	b := &stepBatch{done: map[*twig]int{}}
+	b := &stepBatch{done: map[*twig]int{}, readRows: []int32{}}
 	for _, c := range s.root.children {
 		b.visit(c, -1, 0, &left)
 	}
