@@ -78,12 +78,7 @@ func newCPUEngine(variant string, workers int) (*cpuEngine, error) {
 	if err != nil {
 		return nil, err
 	}
-	kernels, err := vec.New(pool.Variant())
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	e := &cpuEngine{hostMemory: hostMemory[float32]{size: 4}, pool: pool, vec: kernels}
+	e := &cpuEngine{hostMemory: hostMemory[float32]{size: 4}, pool: pool, vec: pool.Vec()}
 	e.run = func(worker, lo, hi int) { e.body(e, worker, lo, hi) }
 	e.workers = make([]cpuWorker, pool.Workers())
 	for i := range e.workers {

@@ -92,8 +92,9 @@ type MemoryStats struct {
 // Kind is the precision in which a frozen weight is kept.
 type Kind int
 
-// Kinds of weights. Arithmetic is float32 (float64 on the reference engine)
-// whatever the kind.
+// Kinds of weights. Arithmetic is float32 (float64 on the reference engine) whatever
+// the kind; but an engine whose name ends in bf16 rounds what it multiplies a BF16
+// weight with to bfloat16 too, to nearest even, and sums in float32.
 const (
 	F32       Kind = iota // as read, 4 bytes each
 	BF16                  // rounded to nearest even, 2 bytes each

@@ -7,7 +7,7 @@ import (
 )
 
 // engineNames lists what Open accepts, for error messages.
-const engineNames = "cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0"
+const engineNames = "cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0"
 
 // openers makes engines by family, the part of the name before the colon; the
 // argument is the part after it. A file with a build tag replaces an entry from
@@ -20,12 +20,17 @@ var openers = map[string]func(variant string) (Engine, error){
 
 // Open makes an engine:
 //
-//	cpu           float32, the fastest variant that this machine runs
-//	cpu:avx512    that variant, or an error that names what the machine runs
+//	cpu             float32, the fastest variant that this machine runs
+//	cpu:avx512      that variant, or an error that names what the machine runs
+//	cpu:avx512bf16  avx512, but what meets a BF16 weight is rounded to bfloat16 first
 //	cpu:avx2
-//	cpu:generic   plain Go, on every machine
-//	float64       plain loops in float64, the reference; slow
-//	cuda:0        an NVIDIA GPU by number; needs the build tag cuda
+//	cpu:generic     plain Go, on every machine
+//	float64         plain loops in float64, the reference; slow
+//	cuda:0          an NVIDIA GPU by number; needs the build tag cuda
+//
+// The products of avx512bf16 sum in float32 all the same; weights of other kinds are
+// multiplied as by avx512. It is the fastest variant on processors of AMD that have its
+// instruction, and chosen there; the rest of an engine is that of avx512.
 //
 // Any other name is an error that lists these. Engines share nothing: a program may
 // open several, one per goroutine for example.

@@ -27,6 +27,7 @@ func testHead(s *suite) {
 type headCase struct {
 	rows, dim, vocab int
 	temperature      float64
+	rounding         float64 // of what meets the weight
 	h                operand
 	ref, got         lora.Weight
 	w                []float32 // as the reference engine holds it
@@ -35,7 +36,7 @@ type headCase struct {
 }
 
 func (s *suite) headCase(rows, dim, vocab int, temperature float64, asView bool, kind lora.Kind) *headCase {
-	c := &headCase{rows: rows, dim: dim, vocab: vocab, temperature: temperature, h: s.random(rows, dim)}
+	c := &headCase{rows: rows, dim: dim, vocab: vocab, temperature: temperature, rounding: s.rounding(kind), h: s.random(rows, dim)}
 	if asView {
 		w := s.random(vocab, dim)
 		c.ref, c.got = s.ref.ViewWeight(w.ref), s.got.ViewWeight(w.got)
@@ -87,13 +88,13 @@ func (s *suite) head(rows, dim, vocab int, temperature float64, asView bool, kin
 }
 
 // scoreBounds returns, for each row, a bound of the error of its logits: the largest
-// Σ|h||w|/T times (D+4)·eps.
+// Σ|h||w|/T times (D+4)·eps and the rounding of h.
 func (c *headCase) scoreBounds() []float64 {
 	bound := make([]float64, c.rows)
 	for n := range bound {
 		for v := range c.vocab {
 			_, size := dots(slice(c.h.data, n, c.dim, 0, c.dim), slice(c.w, v, c.dim, 0, c.dim))
-			bound[n] = max(bound[n], float64(c.dim+4)*eps*size/c.temperature)
+			bound[n] = max(bound[n], (float64(c.dim+4)*eps+c.rounding)*size/c.temperature)
 		}
 	}
 	return bound
@@ -127,9 +128,10 @@ func (s *suite) headBack(c *headCase, lse, bound []float64) {
 					p = 1 // the target's own term
 				}
 			}
-			e := size[n] / c.temperature * p * (2*bound[n] + eps*(math.Abs(lse[n])+float64(c.vocab+c.rows)+16))
+			d := size[n] / c.temperature * p // a bound of the logit's gradient
+			e := d * (2*bound[n] + eps*(math.Abs(lse[n])+float64(c.vocab+c.rows)+16))
 			for i := range c.dim {
-				boundH[n*c.dim+i] += e * math.Abs(w[i])
+				boundH[n*c.dim+i] += (e + d*c.rounding) * math.Abs(w[i])
 				boundW[v*c.dim+i] += e * math.Abs(h[i])
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/socialrl/socialrl/lora"
@@ -23,6 +24,9 @@ import (
 // eps is twice the unit roundoff of float32: the relative error of one operation
 // stays below half of it, which leaves room for terms of second order.
 const eps = 1.0 / (1 << 23)
+
+// roundingBF16 is the unit roundoff of bfloat16.
+const roundingBF16 = 1.0 / (1 << 8)
 
 // guard is what stands around operands.
 const guard = -1.25e30
@@ -70,6 +74,16 @@ type suite struct {
 	*testing.T
 	ref, got lora.Engine
 	rng      *rand.Rand
+}
+
+// rounding returns the relative error at which the engine takes what a frozen weight is
+// multiplied with: that of bfloat16 for weights of that kind, on the engines whose names
+// say so.
+func (s *suite) rounding(kind lora.Kind) float64 {
+	if kind == lora.BF16 && strings.HasSuffix(s.got.Name(), "bf16") {
+		return roundingBF16
+	}
+	return 0
 }
 
 func newSuite(t *testing.T, open func() (lora.Engine, error)) *suite {

@@ -40,6 +40,17 @@
 // plain loops define what the assembly computes; it differs from them only in
 // fusing multiplication and addition. A variant belongs to a [Pool].
 //
+// The variant avx512bf16 is avx512 but for matrices that are held as bfloat16
+// ([PackBF16]): alpha*x is rounded to bfloat16 too, to nearest even, and the terms are
+// added in pairs, the second of a pair first:
+//
+//	for r := 0; r < K; r += 2 { // a missing last term is 0
+//		acc += bf16(alpha * x[i,r+1]) * w[j,r+1] // rounded once
+//		acc += bf16(alpha * x[i,r]) * w[j,r]
+//	}
+//
+// Subnormal factors and sums count as 0 there.
+//
 // # Duties of the caller
 //
 // Outputs must not overlap inputs. One goroutine at a time may use a Pool. A

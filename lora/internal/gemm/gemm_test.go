@@ -49,7 +49,7 @@ func TestMulTEqualsTheTripleLoop(t *testing.T) {
 		product64(alpha, x.Dense, w.Dense, beta, y.Dense).checkAll(t, "f32 "+what, pools, y, func(y Dense, p *Pool) {
 			MulT(y, x.Dense, f32, alpha, beta, p)
 		})
-		product64(alpha, x.Dense, wide, beta, y.Dense).checkAll(t, "bf16 "+what, pools, y, func(y Dense, p *Pool) {
+		product64(alpha, x.Dense, wide, beta, y.Dense).bf16().checkAll(t, "bf16 "+what, pools, y, func(y Dense, p *Pool) {
 			MulT(y, x.Dense, bf16, alpha, beta, p)
 		})
 	})
@@ -65,7 +65,7 @@ func TestMulEqualsTheTripleLoop(t *testing.T) {
 		product64(alpha, dy.Dense, transposed(w.Dense), beta, dx.Dense).checkAll(t, "f32 "+what, pools, dx, func(dx Dense, p *Pool) {
 			Mul(dx, dy.Dense, f32, alpha, beta, p)
 		})
-		product64(alpha, dy.Dense, transposed(wide), beta, dx.Dense).checkAll(t, "bf16 "+what, pools, dx, func(dx Dense, p *Pool) {
+		product64(alpha, dy.Dense, transposed(wide), beta, dx.Dense).bf16().checkAll(t, "bf16 "+what, pools, dx, func(dx Dense, p *Pool) {
 			Mul(dx, dy.Dense, bf16, alpha, beta, p)
 		})
 	})
@@ -208,7 +208,7 @@ func TestBetaZeroDoesNotReadTheOutput(t *testing.T) {
 			x, w := frame(5, k, 0).noise(1), frame(40, k, 0).noise(2)
 			y := frame(5, 40, 1).with(nan)
 			MulT(y.Dense, x.Dense, PackF32(w.Dense), 1, 0, p)
-			product64(1, x.Dense, w.Dense, 0, y.Dense).check(t, fmt.Sprint("k ", k), y.Dense)
+			product64(1, x.Dense, w.Dense, 0, y.Dense).check(t, fmt.Sprint("k ", k), y.Dense, p)
 		}
 	})
 }

@@ -116,6 +116,7 @@ func toBF16(d Dense) ([]uint16, Dense) {
 // each element.
 type reference struct {
 	k         int
+	rounded   bool // the left factor is rounded to bfloat16 on variants that multiply such
 	cols      int
 	sum, size []float64
 }
@@ -143,11 +144,16 @@ func product64(alpha float32, a, bT Dense, beta float32, c0 Dense) reference {
 
 // check compares got. An element that sums K products and c0 in float32 is off
 // by at most (K+3)·u times the sum of magnitudes, u = 2^-24 (Higham, Accuracy
-// and Stability of Numerical Algorithms, section 3.1).
-func (r reference) check(t *testing.T, what string, got Dense) {
+// and Stability of Numerical Algorithms, section 3.1). Rounding one factor to 8
+// significant bits adds at most 2^-8 times that sum.
+func (r reference) check(t *testing.T, what string, got Dense, p *Pool) {
 	t.Helper()
+	unit := float64(r.k+3) * 0x1p-24 * 1.01
+	if r.rounded && p.kern.dots != nil {
+		unit += 0x1p-8
+	}
 	for i, want := range r.sum {
-		limit := float64(r.k+3) * 0x1p-24 * 1.01 * r.size[i]
+		limit := unit * r.size[i]
 		g := got.Row(i / r.cols)[i%r.cols]
 		if d := math.Abs(float64(g) - want); !(d <= limit) {
 			t.Fatalf("%s: element (%d,%d) is %v, want %v ± %g", what, i/r.cols, i%r.cols, g, want, limit)
@@ -174,9 +180,15 @@ func (r reference) checkAll(t *testing.T, what string, pools []*Pool, y framed, 
 			copy(got.Row(i), y.Row(i))
 		}
 		f(got.Dense, p)
-		r.check(t, what, got.Dense)
+		r.check(t, what, got.Dense, p)
 		got.checkGuards(t, what)
 	}
+}
+
+// bf16 returns r for a right factor that is held as bfloat16.
+func (r reference) bf16() reference {
+	r.rounded = true
+	return r
 }
 
 // same fails unless both matrices agree bit by bit.

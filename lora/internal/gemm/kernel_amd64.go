@@ -2,16 +2,44 @@
 
 package gemm
 
+import (
+	"encoding/binary"
+	"slices"
+
+	"golang.org/x/sys/cpu"
+)
+
 //go:generate sh -c "cd _asm && go run . -set gemm512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm"
+//go:generate sh -c "cd _asm && go run . -set gemmdot -out ../kernels_avx512bf16_amd64.s -stubs ../kernels_avx512bf16_amd64.go -pkg gemm && go run . -encode ../kernels_avx512bf16_amd64.s"
 //go:generate sh -c "cd _asm && go run . -set gemm2 -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg gemm"
 
-// written lists the variants that there are, whether or not they run here.
-var written = []*kernels{&avx512, &avx2, &generic}
+// written lists the variants that there are, in order of preference. They run where
+// package vec has their instructions; products of bfloat16 are asked for here.
+func written() []*kernels {
+	list := []*kernels{&avx512, &avx2, &generic}
+	if !cpu.X86.HasAVX512BF16 {
+		return list
+	}
+	return slices.Insert(list, btoi(!fastDots(maker())), &avx512bf16)
+}
+
+// fastDots reports whether products of bfloat16 outrun those of float32 on a maker's
+// processors, see [Variants].
+func fastDots(maker string) bool { return maker == "AuthenticAMD" }
+
+// maker returns how the processor names who made it.
+func maker() string {
+	b, d, c := cpuidMaker()
+	name := binary.LittleEndian.AppendUint32(nil, b)
+	name = binary.LittleEndian.AppendUint32(name, d)
+	return string(binary.LittleEndian.AppendUint32(name, c))
+}
 
 // avx512 holds tiles of up to 12 × 32 in 24 registers of 16 floats. The wide
 // tiles keep enough sums going to hide the latency of a fused multiply-add.
 var avx512 = kernels{
 	name: "avx512",
+	vec:  "avx512",
 	mr:   12,
 	f32: [maxMR + 1]tileFunc{
 		1: tileF32x1x32AVX512, 2: tileF32x2x32AVX512, 3: tileF32x3x32AVX512, 4: tileF32x4x32AVX512,
@@ -57,10 +85,31 @@ var avx512 = kernels{
 	peakOps: 12 * 16 * 2,
 }
 
+// avx512bf16 is avx512 with products of bfloat16.
+var avx512bf16 = withDots(avx512)
+
+// withDots returns a variant with products of bfloat16 by its side.
+func withDots(k kernels) kernels {
+	k.name = "avx512bf16"
+	k.dots = &dots{
+		tiles: [maxMR + 1]tileFunc{
+			1: tileDotx1x32AVX512, 2: tileDotx2x32AVX512, 3: tileDotx3x32AVX512, 4: tileDotx4x32AVX512,
+			5: tileDotx5x32AVX512, 6: tileDotx6x32AVX512, 7: tileDotx7x32AVX512, 8: tileDotx8x32AVX512,
+			9: tileDotx9x32AVX512, 10: tileDotx10x32AVX512, 11: tileDotx11x32AVX512, 12: tileDotx12x32AVX512,
+		},
+		wide:   [maxMR + 1]wideFunc{1: tileDotx1x128AVX512, 2: tileDotx2x128AVX512, 3: tileDotx3x64AVX512, 4: tileDotx4x64AVX512},
+		halve:  halveAVX512,
+		pairUp: pairUpAVX512,
+	}
+	k.peak, k.peakOps = peakDotAVX512, 12*32*2
+	return k
+}
+
 // avx2 holds tiles of up to 6 × 16 in 12 registers of 8 floats and walks a panel
 // in two strips.
 var avx2 = kernels{
 	name: "avx2",
+	vec:  "avx2",
 	mr:   6,
 	f32: [maxMR + 1]tileFunc{
 		1: tileF32x1AVX2, 2: tileF32x2AVX2, 3: tileF32x3AVX2,

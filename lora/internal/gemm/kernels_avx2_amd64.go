@@ -4,7 +4,7 @@
 
 package gemm
 
-// peakAVX2 runs n rounds of 12 fused multiply-adds on registers.
+// peakAVX2 runs n rounds of 12 multiplications and additions on registers.
 func peakAVX2(n int)
 
 // tileF32x1AVX2 is a tileFunc of that many rows.

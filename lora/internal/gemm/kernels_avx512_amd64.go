@@ -7,7 +7,7 @@ package gemm
 // pause tells the processor that the caller spins.
 func pause()
 
-// peakAVX512 runs n rounds of 12 fused multiply-adds on registers.
+// peakAVX512 runs n rounds of 12 multiplications and additions on registers.
 func peakAVX512(n int)
 
 // tileF32x1x32AVX512 is a tileFunc of that many rows and columns.

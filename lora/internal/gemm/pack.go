@@ -8,7 +8,11 @@ import (
 // pack copies rows [lo, hi) of the part of the left factor, times alpha, to
 //
 //	packed[block][row][k], rows leftStride apart
-func (j *product) pack(_, lo, hi int) {
+func (j *product) pack(worker, lo, hi int) {
+	if j.dot {
+		j.packPairs(worker, lo, hi)
+		return
+	}
 	for block := range j.blocks() {
 		k0 := j.k0 + block*j.step
 		k1 := min(k0+j.step, j.k0+j.depth)
@@ -43,6 +47,10 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 	case panelsTransposed:
 		j.transposePanels(dst, panel, k0, k)
 	case panelsBF16Transposed:
+		if j.dot {
+			j.pairRows(asWords(dst), panel, k0, k)
+			break
+		}
 		j.transposePairs(dst, w.pairs, panel, k0, k)
 	case panelsQuant:
 		j.w.unpack(j.pool.kern, dst, w.scales[:NR], j.first+panel*NR, k0, k)

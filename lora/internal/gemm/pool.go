@@ -70,7 +70,7 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	vectors, err := vec.New(kern.name)
+	vectors, err := vec.New(kern.vec)
 	if err != nil {
 		return nil, err
 	}
@@ -231,12 +231,11 @@ func (p *Pool) fresh(seen uint64) bool {
 	return s&open != 0 && s>>32 != seen
 }
 
-// sums returns scratch memory for n results.
-func (w *worker) sums(n int) []float32 {
+// grow makes room for n results between reduction blocks.
+func (w *worker) grow(n int) {
 	if len(w.between) < n {
 		w.between = aligned(n)
 	}
-	return w.between
 }
 
 // notify wakes w, now or at its next attempt to park.

@@ -44,6 +44,7 @@ type product struct {
 	leftT       bool    //
 	alpha, beta float32 //
 	source      source
+	dot         bool    // both factors in pairs of bfloat16
 	w           *Packed // right factor of the packed sources
 	first       int     // first row of w, a multiple of NR
 	b           Dense   // right factor of the dense sources
@@ -76,10 +77,11 @@ func (p *Pool) multiply(j product) {
 		return
 	}
 	j.scale()
+	j.dot = p.kern.dots != nil && (j.source == panelsBF16 || j.source == panelsBF16Transposed)
 	p.job = j
 	g := &p.job
 	for g.k0 = 0; g.k0 < g.k; g.k0 += g.depth {
-		g.depth = min(g.k-g.k0, maxBlocks*blockK)
+		g.depth = min(g.k-g.k0, maxBlocks*max(blockK, g.blockLimit()))
 		g.step = evenly(g.depth, g.blockLimit(), NR)
 		g.load = g.k0 > 0 || g.beta != 0
 		for g.row = 0; g.row < g.m; g.row += g.rows {
@@ -115,9 +117,13 @@ func evenly(n, limit, unit int) int {
 }
 
 // blockLimit returns the longest reduction block: a shorter one where codes are
-// expanded for few rows, so that their numbers stay in the nearest cache.
+// expanded for few rows, so that their numbers stay in the nearest cache, a longer one
+// for pairs.
 func (j *product) blockLimit() int {
-	if j.source == panelsQuant && j.m <= j.pool.kern.mr {
+	switch {
+	case j.dot:
+		return pairK
+	case j.source == panelsQuant && j.m <= j.pool.kern.mr:
 		return codedStep
 	}
 	return blockK
@@ -138,11 +144,15 @@ func (j *product) part() {
 	mr := p.kern.mr
 	if small := j.rows*j.n*j.depth < smallWork; small || len(p.workers) == 1 {
 		j.tall = evenly(j.rows, max(maxResting/mr*mr, mr), mr)
+		p.workers[0].grow(groupPanels * j.tall * NR)
 		j.pack(0, 0, j.rows)
 		j.units(0, 0, j.panels()*j.bands())
 		return
 	}
 	j.cut(mr)
+	for i := range p.workers {
+		p.workers[i].grow(groupPanels * j.tall * NR)
+	}
 	p.For(j.rows, evenly(j.rows, max(j.rows/(4*len(p.workers)), mr), 1), p.packRows)
 	units := j.panels() * j.bands()
 	j.wholes = max(units/groupPanels-2*len(p.workers), 0)

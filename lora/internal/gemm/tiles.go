@@ -4,9 +4,9 @@ import "unsafe"
 
 // rightBlock is one block of a panel of the right factor, and what follows it.
 type rightBlock struct {
-	k    int
+	k    int   // of numbers, or of pairs if they are multiplied as such
 	data *byte // [k][NR], or [k/2][NR][2]
-	bf16 bool
+	kind kind
 
 	next           *byte // what will be read next lies in pieces, stride bytes apart
 	pieces, stride int
@@ -44,7 +44,27 @@ func (j *product) units(worker, lo, hi int) {
 func (j *product) inPlace(rows int) bool {
 	kern := j.pool.kern
 	return j.source == panels ||
-		j.source == panelsBF16 && kern.bf16[1] != nil && rows <= noWiden*kern.mr
+		j.source == panelsBF16 && (j.dot || kern.bf16[1] != nil && rows <= noWiden*kern.mr)
+}
+
+// kind returns what the kernels find in the right factor: what is there, or what it was
+// laid out as.
+func (j *product) kind(inPlace bool) kind {
+	switch {
+	case j.dot:
+		return pairs
+	case inPlace && j.source == panelsBF16:
+		return bfloats
+	}
+	return floats
+}
+
+// words returns how many words k neighbours along the reduction take in the left factor.
+func (j *product) words(k int) int {
+	if j.dot {
+		return (k + 1) / 2
+	}
+	return k
 }
 
 // band computes rows [r0, r1) of panels [p0, p1): one reduction block after
@@ -59,12 +79,11 @@ func (j *product) band(worker, r0, r1, p0, p1 int) {
 // reduction block to the next.
 func (j *product) group(worker, r0, r1, p0, p1 int) {
 	inPlace := j.inPlace(r1 - r0)
-	sums := j.pool.workers[worker].sums(groupPanels * (r1 - r0) * NR)
+	sums := j.pool.workers[worker].between
 	for block := range j.blocks() {
 		k := min(j.step, j.depth-block*j.step)
 		for panel := p0; panel < p1; panel++ {
-			right := rightBlock{k: k, data: j.layOut(worker, inPlace, panel, j.k0+block*j.step, k)}
-			right.bf16 = inPlace && j.source == panelsBF16
+			right := rightBlock{k: j.words(k), data: j.layOut(worker, inPlace, panel, j.k0+block*j.step, k), kind: j.kind(inPlace)}
 			if panel+1 < p1 {
 				j.comingUp(&right, block, panel+1)
 			} else {
@@ -84,11 +103,12 @@ func (j *product) comingUp(b *rightBlock, block, panel int) {
 	k0 := j.k0 + block*j.step
 	switch j.source {
 	case panels, panelsBF16:
+		k := min(j.step, j.depth-block*j.step)
 		b.next, b.stride = j.resident(panel, k0), b.k*16
-		b.pieces = b.k * j.panelBytes() / j.w.depth / b.stride
+		b.pieces = k * j.panelBytes() / j.w.depth / b.stride
 	case panelsTransposed, panelsBF16Transposed:
 		b.next, b.stride = j.crossing(panel, k0), j.panelBytes()
-		b.pieces = b.k / NR
+		b.pieces = min(j.step, j.depth-block*j.step) / NR
 	}
 }
 
@@ -97,7 +117,7 @@ func (j *product) comingUp(b *rightBlock, block, panel int) {
 func (j *product) column(r0, r1, block, panel int, right rightBlock, sums []float32) {
 	kern := j.pool.kern
 	cols := min(NR, j.n-panel*NR)
-	tiles := kern.tiles(right.bf16, cols)
+	tiles := kern.tiles(right.kind, cols)
 	for i, r := 0, r0; r < r1; i, r = i+1, r+kern.mr {
 		tile := tiles[min(kern.mr, r1-r)]
 		from, ldfrom, to, ldto := j.sums(block, r, r0, panel, sums)
@@ -126,7 +146,7 @@ func (j *product) sums(block, r, r0, panel int, sums []float32) (from *float32, 
 // before the next: the right factor is read once, in the order of memory.
 func (j *product) thin(worker, r0, r1, p0, p1 int) {
 	kern, rows := j.pool.kern, r1-r0
-	wide, group := kern.wideTile(j.source == panelsBF16, rows)
+	wide, group := kern.wideTile(j.kind(true), rows)
 	whole := j.n / NR // panels without missing columns
 	for panel := p0; panel < p1; {
 		if wide == nil || panel+group > min(p1, whole) {
@@ -137,7 +157,7 @@ func (j *product) thin(worker, r0, r1, p0, p1 int) {
 		for block := range j.blocks() {
 			k0 := block * j.step
 			right := j.resident(panel, j.k0+k0)
-			wide(min(j.step, j.depth-k0), j.leftRow(block, r0), right, j.panelBytes(), j.out(r0, panel), j.y.Stride, btoi(j.load || block > 0))
+			wide(j.words(min(j.step, j.depth-k0)), j.leftRow(block, r0), right, j.panelBytes(), j.out(r0, panel), j.y.Stride, btoi(j.load || block > 0))
 		}
 		panel += group
 	}
@@ -166,10 +186,10 @@ func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
 
 // deep computes rows [r0, r1) of one panel, all reduction blocks.
 func (j *product) deep(worker, r0, r1, panel int) {
-	sums := j.pool.workers[worker].sums((r1 - r0) * NR)
+	sums := j.pool.workers[worker].between
 	for block := range j.blocks() {
 		k0 := block * j.step
-		right := rightBlock{k: min(j.step, j.depth-k0), data: j.resident(panel, j.k0+k0), bf16: j.source == panelsBF16}
+		right := rightBlock{k: j.words(min(j.step, j.depth-k0)), data: j.resident(panel, j.k0+k0), kind: j.kind(true)}
 		j.column(r0, r1, block, panel, right, sums)
 	}
 }

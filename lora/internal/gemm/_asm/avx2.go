@@ -22,7 +22,7 @@ type tile2 struct {
 }
 
 func avx2() {
-	peakFunc("peakAVX2", YMM)
+	peakFunc("peakAVX2", YMM, fused)
 	table := maskTable("maskTableAVX2")
 	for rows := 1; rows <= 6; rows++ {
 		emit2(&tile2{rows: rows}, table)

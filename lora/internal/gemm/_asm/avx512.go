@@ -12,6 +12,7 @@ import (
 type tile512 struct {
 	rows, panels, vectors int
 	bf16                  bool
+	dot                   bool // pairs of bfloat16 in both factors: words take the place of numbers
 
 	k, a, b, stride, stride3, c, ldc, ahead reg.GPVirtual
 	from, ldfrom, load                      reg.GPVirtual      // where the sums begin; load if not 0
@@ -23,7 +24,7 @@ type tile512 struct {
 
 func avx512() {
 	pauseFunc()
-	peakFunc("peakAVX512", ZMM)
+	peakFunc("peakAVX512", ZMM, fused)
 	for rows := 1; rows <= 12; rows++ {
 		for _, bf16 := range []bool{false, true} {
 			emit512(&tile512{rows: rows, panels: 1, vectors: 2, bf16: bf16})
@@ -49,8 +50,11 @@ var map512 = [...]int{1: 4, 2: 4, 3: 2, 4: 2}
 
 func (t *tile512) name() string {
 	kind := "F32"
-	if t.bf16 {
+	switch {
+	case t.bf16:
 		kind = "BF16"
+	case t.dot:
+		kind = "Dot"
 	}
 	return fmt.Sprintf("tile%sx%dx%dAVX512", kind, t.rows, t.panels*t.vectors*16)
 }
@@ -279,7 +283,7 @@ func (t *tile512) step(x int, fill func(v int, to reg.VecVirtual)) {
 		to := t.right[v%2]
 		fill(v, to)
 		for i := range left {
-			VFMADD231PS(left[i], to, t.acc[i][v])
+			t.multiply(left[i], to, t.acc[i][v])
 		}
 	}
 }
@@ -292,14 +296,14 @@ func (t *tile512) row(i, x int) {
 	from := Mem{Base: t.a, Disp: i*leftStride + 4*x}
 	if t.rows >= 8 && t.vectors > 1 && i%2 == 1 {
 		for v := range t.vectors {
-			VFMADD231PS_BCST(from, t.right[v], t.acc[i][v])
+			t.multiplyAt(from, t.right[v], t.acc[i][v])
 		}
 		return
 	}
 	left := ZMM()
 	VBROADCASTSS(from, left)
 	for v := range t.vectors {
-		VFMADD231PS(left, t.right[v], t.acc[i][v])
+		t.multiply(left, t.right[v], t.acc[i][v])
 	}
 }
 

@@ -22,12 +22,21 @@ const (
 )
 
 func main() {
-	set := flag.String("set", "", "kernels: gemm512, gemm2, strided512, strided2, vec512 or vec2")
+	set := flag.String("set", "", "kernels: gemm512, gemmdot, gemm2, strided512, strided2, vec512 or vec2")
+	encode := flag.String("encode", "", "file of assembly in which to encode VDPBF16PS; nothing else is done")
 	flag.Parse()
+	if *encode != "" {
+		if err := encodeFile(*encode); err != nil {
+			log.Fatalf("asm: %v", err)
+		}
+		return
+	}
 	ConstraintExpr("amd64,!purego")
 	switch *set {
 	case "gemm512":
 		avx512()
+	case "gemmdot":
+		dot512()
 	case "gemm2":
 		avx2()
 	case "strided512":

@@ -5,11 +5,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// peakFunc emits n rounds of 12 independent fused multiply-adds on registers,
+// peakFunc emits n rounds of 12 independent multiplications and additions on registers,
 // the fastest arithmetic there is.
-func peakFunc(name string, register func() reg.VecVirtual) {
+func peakFunc(name string, register func() reg.VecVirtual, multiply func(x, sum reg.VecVirtual)) {
 	TEXT(name, NOSPLIT, "func(n int)")
-	Doc(name + " runs n rounds of 12 fused multiply-adds on registers.")
+	Doc(name + " runs n rounds of 12 multiplications and additions on registers.")
 	n := argument("n")
 	x := register()
 	VXORPS(x.AsX(), x.AsX(), x.AsX())
@@ -20,9 +20,12 @@ func peakFunc(name string, register func() reg.VecVirtual) {
 	}
 	loop("rounds", n, 1, func() {
 		for _, s := range sums {
-			VFMADD231PS(x, x, s)
+			multiply(x, s)
 		}
 	})
 	VZEROUPPER()
 	RET()
 }
+
+// fused is the multiplication and addition of float32.
+func fused(x, sum reg.VecVirtual) { VFMADD231PS(x, x, sum) }
