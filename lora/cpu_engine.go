@@ -1,9 +1,6 @@
 package lora
 
 import (
-	"fmt"
-	"unsafe"
-
 	"github.com/socialrl/socialrl/lora/internal/gemm"
 	"github.com/socialrl/socialrl/lora/internal/vec"
 	"gorgonia.org/tensor"
@@ -141,102 +138,6 @@ func dense(v View) gemm.Dense {
 	return gemm.Dense{Data: elements[float32](v), Rows: v.Rows, Cols: v.Cols, Stride: max(v.Stride, v.Cols)}
 }
 
-// cpuWeight is a packed matrix, or a view that is used as one.
-type cpuWeight struct {
-	packed *gemm.Packed // nil for a weight made of a view
-	view   View
-	kind   Kind
-	owner  *cpuEngine
-}
-
-func (w *cpuWeight) Kind() Kind { return w.kind }
-
-func (w *cpuWeight) Out() int {
-	if w.packed == nil {
-		return w.view.Rows
-	}
-	return w.packed.Rows()
-}
-
-func (w *cpuWeight) In() int {
-	if w.packed == nil {
-		return w.view.Cols
-	}
-	return w.packed.Cols()
-}
-
-func (w *cpuWeight) Bytes() int64 {
-	if w.packed == nil {
-		return 0
-	}
-	return w.packed.Bytes()
-}
-
-func (w *cpuWeight) Release() {
-	if w.packed != nil {
-		w.owner.weights -= w.Bytes()
-	}
-	*w = cpuWeight{}
-}
-
-// NewWeight packs the tensor.
-func (e *cpuEngine) NewWeight(t Tensor, kind Kind) (Weight, error) {
-	out, in, err := weightShape(t, kind)
-	if err != nil {
-		return nil, err
-	}
-	w := &cpuWeight{kind: kind, owner: e}
-	switch {
-	case kind.Quantized():
-		w.packed, w.kind, err = packQuantized(t, kind, out, in)
-	case kind == BF16 && t.DType == DTypeBF16 && aligned2(t.Data):
-		w.packed = gemm.PackBF16(halves(t.Data), out, in)
-	default:
-		w.packed, err = packConverted(t, kind, out, in)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lora: %w", err)
-	}
-	e.weights += w.Bytes()
-	return w, nil
-}
-
-// packConverted packs a tensor that has to be converted first.
-func packConverted(t Tensor, kind Kind, out, in int) (*gemm.Packed, error) {
-	values, err := t.Floats()
-	if err != nil {
-		return nil, err
-	}
-	if kind == F32 {
-		return gemm.PackF32(gemm.View(values, out, in)), nil
-	}
-	bits := make([]uint16, len(values))
-	for i, x := range values {
-		bits[i] = bf16Bits(x)
-	}
-	return gemm.PackBF16(bits, out, in), nil
-}
-
-// packQuantized packs a tensor as codes with scales, and returns the kind that they
-// have.
-func packQuantized(t Tensor, kind Kind, out, in int) (*gemm.Packed, Kind, error) {
-	if kind == Int8 {
-		codes, scales, err := quantizeInt8(t)
-		if err != nil {
-			return nil, kind, err
-		}
-		return gemm.PackInt8(codes, out, in, scales), kind, nil
-	}
-	q, err := QuantizeNF4(t, kind == NF4)
-	if err == nil {
-		err = q.NF4.check(q)
-	}
-	if err != nil {
-		return nil, kind, err
-	}
-	return gemm.PackNF4(q.Data, out, in, &q.NF4.Map, q.NF4.scales(), q.NF4.rounding()), q.NF4.kind(), nil
-}
-
 // ViewWeight makes a weight of a view.
 func (e *cpuEngine) ViewWeight(v View) Weight { return &cpuWeight{view: v, owner: e} }
 
@@ -268,17 +169,4 @@ func (e *cpuEngine) mul(dx, dy View, w *cpuWeight, v0, v1 int, beta float32) {
 // gemm sets c = alpha·op(a)·op(b) + beta·c.
 func (e *cpuEngine) gemm(transA, transB bool, alpha float32, a, b View, beta float32, c View) {
 	gemm.Gemm(transA, transB, alpha, dense(a), dense(b), beta, dense(c), e.pool)
-}
-
-// aligned2 reports whether data may be read as 16-bit numbers: it begins at an even
-// address, and the machine is little-endian as the file is.
-func aligned2(data []byte) bool {
-	one := uint16(1)
-	little := *(*byte)(unsafe.Pointer(&one)) == 1
-	return little && len(data) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(data)))%2 == 0
-}
-
-// halves returns data as 16-bit numbers, sharing its memory.
-func halves(data []byte) []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(data))), len(data)/2)
 }

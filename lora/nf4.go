@@ -78,18 +78,19 @@ func QuantizeNF4(t Tensor, double bool) (Tensor, error) {
 	if t.NF4 != nil {
 		return t, nil
 	}
-	values, err := t.Floats()
+	s, err := newNF4State(t)
 	if err != nil {
 		return Tensor{}, err
 	}
-	s := &NF4State{Map: nf4Map, Absmax: make([]float32, (len(values)+nf4Block-1)/nf4Block), Round: t.DType}
-	codes := make([]byte, (len(values)+1)/2)
+	codes := make([]byte, (t.Elems()+1)/2)
 	inParallel(len(s.Absmax), func(b int) {
-		lo, hi := b*nf4Block, min((b+1)*nf4Block, len(values))
-		s.Absmax[b] = absmax(values[lo:hi])
-		nf4Codes(codes[lo/2:(hi+1)/2], values[lo:hi], s.Absmax[b])
+		var pair [nf4Block]byte
+		lo := b * nf4Block
+		some := pair[:min(nf4Block, t.Elems()-lo)]
+		s.quantize(t, some, lo)
+		packPairs(codes[lo/2:], some)
 	})
-	if err := allFinite(t, s.Absmax, values); err != nil {
+	if err := allFinite(t, s.Absmax); err != nil {
 		return Tensor{}, err
 	}
 	if double {
@@ -98,8 +99,41 @@ func QuantizeNF4(t Tensor, double bool) (Tensor, error) {
 	return Tensor{Name: t.Name, DType: DTypeU8, Shape: t.Shape, Data: codes, NF4: s}, nil
 }
 
-// nf4Codes sets the codes of a block of the given scale; none where that is not
-// finite.
+// newNF4State returns the state of a matrix of floating type, with room for its scales.
+func newNF4State(t Tensor) (*NF4State, error) {
+	if err := t.stFloating(); err != nil {
+		return nil, err
+	}
+	return &NF4State{Map: nf4Map, Absmax: make([]float32, (t.Elems()+nf4Block-1)/nf4Block), Round: t.DType}, nil
+}
+
+// quantize sets the codes of elements first, first+1, ... of a tensor, one a byte, and
+// the scales of their blocks. first is the beginning of a block.
+func (s *NF4State) quantize(t Tensor, codes []byte, first int) {
+	var block [nf4Block]float32
+	for at := 0; at < len(codes); at += nf4Block {
+		n := min(nf4Block, len(codes)-at)
+		values := block[:n]
+		t.stDecode(values, first+at)
+		top := absmax(values)
+		s.Absmax[(first+at)/nf4Block] = top
+		nf4Codes(codes[at:at+n], values, top)
+	}
+}
+
+// packPairs packs codes two a byte, the first in the upper half.
+func packPairs(dst, codes []byte) {
+	for i, code := range codes {
+		if i%2 == 0 {
+			dst[i/2] = code << 4
+		} else {
+			dst[i/2] |= code
+		}
+	}
+}
+
+// nf4Codes sets the codes of a block of the given scale; they mean nothing where that
+// is not finite.
 func nf4Codes(codes []byte, values []float32, scale float32) {
 	if scale == 0 {
 		scale = 1
@@ -107,34 +141,47 @@ func nf4Codes(codes []byte, values []float32, scale float32) {
 	if !isFinite(scale) {
 		return
 	}
-	for i := range codes {
-		codes[i] = nf4Code(values[2*i], scale) << 4
-		if 2*i+1 < len(values) {
-			codes[i] |= nf4Code(values[2*i+1], scale)
-		}
+	values = values[:len(codes)]
+	for i, x := range values {
+		codes[i] = nf4Code(x / scale)
 	}
 }
 
-// nf4Code returns the code of x in a block of the given scale.
-func nf4Code(x, scale float32) byte {
-	y := x / scale
-	code := nf4Guess[min(int((y+1)*(nf4Buckets/2)), nf4Buckets-1)]
+// nf4Code returns the code of y, within [-1, 1].
+func nf4Code(y float32) byte {
+	code := nf4Guess[int((y+1)*(nf4Buckets/2))]
+	if code >= nf4Unsure {
+		return nf4Nearest(code-nf4Unsure, y)
+	}
+	return code
+}
+
+// nf4Nearest returns code or the one above it, whichever is closer to y.
+func nf4Nearest(code byte, y float32) byte {
 	if nf4Map[code+1]-y < y-nf4Map[code] {
 		code++
 	}
 	return code
 }
 
-// nf4Buckets is the number of equal parts of [-1, 1]: each is shorter than the
-// distance of two middles between neighbouring codes, so that two codes can be
-// nearest within it.
-const nf4Buckets = 64
+const (
+	// nf4Buckets is the number of equal parts of [-1, 1]. In most of them one code is
+	// the nearest; the others hold the middle between two neighbours.
+	nf4Buckets = 1 << 11
+	nf4Unsure  = 16 // added to the lower of two codes
+)
 
-// nf4Guess holds the lower of the two codes for each part.
-var nf4Guess = func() (guess [nf4Buckets]byte) {
+// nf4Guess holds each part's code; the last entry is for 1 itself. Parts are taken with
+// a margin on both sides, for the rounding of a number's own part.
+var nf4Guess = func() (guess [nf4Buckets + 1]byte) {
+	const margin = 0.25
 	for i := range guess {
-		start := float32(i)*2/nf4Buckets - 1
-		guess[i] = byte(min(nearest(nf4Map[:], start), len(nf4Map)-2))
+		at := func(x float64) float32 { return float32(min(max(x*2/nf4Buckets-1, -1), 1)) }
+		lower := nearest(nf4Map[:], at(float64(i)-margin))
+		guess[i] = byte(lower)
+		if nearest(nf4Map[:], at(float64(i)+1+margin)) != lower {
+			guess[i] += nf4Unsure
+		}
 	}
 	return guess
 }()
@@ -165,41 +212,66 @@ func (s *NF4State) nest() {
 	if len(scales) > 0 {
 		s.Offset = float32(sum / float64(len(scales)))
 	}
+	blocks := (len(scales) + nf4NestedBlock - 1) / nf4NestedBlock
 	s.Absmax, s.AbsmaxCodes, s.NestedMap = nil, make([]byte, len(scales)), nf4NestedMap()
-	for lo := 0; lo < len(scales); lo += nf4NestedBlock {
-		block := slices.Clone(scales[lo:min(lo+nf4NestedBlock, len(scales))])
-		for i := range block {
-			block[i] -= s.Offset
-		}
-		top := absmax(block)
-		s.NestedAbsmax = append(s.NestedAbsmax, top)
-		for i, x := range block {
-			if top > 0 {
-				x /= top
-			}
-			s.AbsmaxCodes[lo+i] = byte(nearest(s.NestedMap[:], x))
-		}
+	s.NestedAbsmax = make([]float32, blocks)
+	inParallel(blocks, func(b int) {
+		lo, hi := b*nf4NestedBlock, min((b+1)*nf4NestedBlock, len(scales))
+		s.NestedAbsmax[b] = s.nestBlock(s.AbsmaxCodes[lo:hi], scales[lo:hi])
+	})
+}
+
+// nestBlock sets the codes of a block of scales and returns the scale of the block.
+func (s *NF4State) nestBlock(codes []byte, scales []float32) float32 {
+	var moved [nf4NestedBlock]float32
+	block := moved[:len(scales)]
+	for i, x := range scales {
+		block[i] = x - s.Offset
 	}
+	top := absmax(block)
+	for i, x := range block {
+		if top > 0 {
+			x /= top
+		}
+		codes[i] = byte(nearest(s.NestedMap[:], x))
+	}
+	return top
 }
 
 // absmax returns the largest magnitude; a NaN counts as larger than all others. The
 // bits of positive numbers are ordered as the numbers are.
 func absmax(v []float32) float32 {
-	top := uint32(0)
-	for _, x := range v {
-		top = max(top, math.Float32bits(x)&^(1<<31))
+	const sign = 1 << 31
+	var a, b, c, d uint32 // of every fourth number, so that none waits for another
+	for ; len(v) >= 4; v = v[4:] {
+		a = max(a, math.Float32bits(v[0])&^sign)
+		b = max(b, math.Float32bits(v[1])&^sign)
+		c = max(c, math.Float32bits(v[2])&^sign)
+		d = max(d, math.Float32bits(v[3])&^sign)
 	}
-	return math.Float32frombits(top)
+	for _, x := range v {
+		a = max(a, math.Float32bits(x)&^sign)
+	}
+	return math.Float32frombits(max(a, b, c, d))
 }
 
 func isFinite(x float32) bool { return math.Float32bits(x)&0x7f800000 != 0x7f800000 }
 
-// allFinite names the first element of values that is NaN or infinite; there is none
+// allFinite names the first element of a tensor that is NaN or infinite; there is none
 // where the largest magnitudes of its blocks are finite.
-func allFinite(t Tensor, tops, values []float32) error {
+func allFinite(t Tensor, tops []float32) error {
 	if isFinite(absmax(tops)) {
 		return nil
 	}
+	values, err := t.Floats()
+	if err != nil {
+		return err
+	}
+	return everyFinite(t, values)
+}
+
+// everyFinite names the first of a tensor's numbers that is NaN or infinite.
+func everyFinite(t Tensor, values []float32) error {
 	for i, x := range values {
 		if !isFinite(x) {
 			return fmt.Errorf("tensor %q: element %d is %v: only finite numbers can be quantised", t.Name, i, x)
@@ -210,7 +282,7 @@ func allFinite(t Tensor, tops, values []float32) error {
 
 // inParallel calls f for every block of values.
 func inParallel(blocks int, f func(b int)) {
-	const piece = 1 << 10
+	const piece = 1 << 8
 	var wait sync.WaitGroup
 	for lo := 0; lo < blocks; lo += piece {
 		wait.Go(func() {
@@ -282,7 +354,7 @@ func (s *NF4State) check(t Tensor) error {
 		return fmt.Errorf("tensor %q: %d scales, shape %v has %d blocks", t.Name, len(s.Absmax), t.Shape, blocks)
 	}
 	for _, numbers := range [][]float32{s.Map[:], s.Absmax, s.NestedMap[:], s.NestedAbsmax, {s.Offset}} {
-		if err := allFinite(t, numbers, numbers); err != nil {
+		if err := everyFinite(t, numbers); err != nil {
 			return fmt.Errorf("in its scales: %w", err)
 		}
 	}

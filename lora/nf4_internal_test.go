@@ -9,7 +9,7 @@ import (
 // over the range and around every middle between two codes.
 func TestNF4CodeIsTheNearest(t *testing.T) {
 	check := func(x float32) {
-		if got, want := nf4Code(x, 1), nearest(nf4Map[:], x); int(got) != want {
+		if got, want := nf4Code(x), nearest(nf4Map[:], x); int(got) != want {
 			t.Fatalf("%v has code %d, want %d", x, got, want)
 		}
 	}

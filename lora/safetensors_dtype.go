@@ -181,6 +181,12 @@ func (t Tensor) stDecode(dst []float32, first int) {
 			dst[i] = stHalf(binary.LittleEndian.Uint16(src[2*i:]))
 		}
 	case DTypeBF16:
+		if aligned2(src) {
+			for i, bits := range halves(src)[:len(dst)] {
+				dst[i] = math.Float32frombits(uint32(bits) << 16)
+			}
+			return
+		}
 		for i := range dst {
 			dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(src[2*i:])) << 16)
 		}

@@ -1,0 +1,36 @@
+package lora_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/socialrl/socialrl/lora"
+)
+
+// A weight is made without a second copy: what is allocated on the way is what the
+// weight keeps and a few rows for each processor.
+func TestNewWeightAllocatesLittleMoreThanTheWeight(t *testing.T) {
+	e, err := lora.Open("cpu")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	const out, in = 1024, 896
+	slack := uint64(runtime.GOMAXPROCS(0)*32*in*4 + out*in/8) // a band each, scales before they are quantised
+	for _, source := range []lora.DType{lora.DTypeBF16, lora.DTypeF32} {
+		tensor := noiseTensor(source, out, in)
+		for _, kind := range lora.Kinds() {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			w, err := e.NewWeight(tensor, kind)
+			runtime.ReadMemStats(&after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(w.Bytes())+slack; got > most {
+				t.Errorf("%v from %v: %d bytes allocated for a weight of %d, want at most %d", kind, source, got, w.Bytes(), most)
+			}
+			w.Release()
+		}
+	}
+}
