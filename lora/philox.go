@@ -2,7 +2,8 @@ package lora
 
 import (
 	"math"
-	"math/bits"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
 )
 
 // Key names one stream of random numbers: what they are for and for whom. Equal
@@ -33,17 +34,19 @@ const (
 // own, without state. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers:
 // as easy as 1, 2, 3" (SC 2011).
 func (k Key) Philox(counter uint64) [4]uint32 {
-	mixed := k.Seed ^ uint64(k.Purpose)*0x9E3779B97F4A7C15
-	k0, k1 := uint32(mixed), uint32(mixed>>32)
-	x := [4]uint32{uint32(counter), uint32(counter >> 32), k.Index, k.Step}
-	for range 10 {
-		h0, l0 := bits.Mul32(0xD2511F53, x[0])
-		h1, l1 := bits.Mul32(0xCD9E8D57, x[2])
-		x = [4]uint32{h1 ^ x[1] ^ k0, l1, h0 ^ x[3] ^ k1, l0}
-		k0 += 0x9E3779B9
-		k1 += 0xBB67AE85
-	}
-	return x
+	return vec.PhiloxBlock(counter, k.Index, k.Step, k.mixed())
+}
+
+// mixed returns the generator's key.
+func (k Key) mixed() [2]uint32 {
+	x := k.Seed ^ uint64(k.Purpose)*0x9E3779B97F4A7C15
+	return [2]uint32{uint32(x), uint32(x >> 32)}
+}
+
+// fill writes the blocks from number block on to words, whose length is a multiple
+// of 4.
+func (k Key) fill(v vec.Kernels, words []uint32, block uint64) {
+	v.Philox(words, block, k.Index, k.Step, k.mixed())
 }
 
 // Uniform returns element i of the stream as a number in the open interval (0, 1),

@@ -2,7 +2,11 @@
 
 package vec
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 //go:generate sh -c "cd ../gemm/_asm && go run . -set vec512 -out ../../vec/kernels_avx512_amd64.s -stubs ../../vec/kernels_avx512_amd64.go -pkg vec"
 //go:generate sh -c "cd ../gemm/_asm && go run . -set vec2 -out ../../vec/kernels_avx2_amd64.s -stubs ../../vec/kernels_avx2_amd64.go -pkg vec"
@@ -164,4 +168,34 @@ func (k Kernels) softmaxBack(p, dp, lse, d []float32) {
 	default:
 		softmaxBackGo(p, dp, lse, d)
 	}
+}
+
+func (k Kernels) race(y, x []float32, words []uint32, shift float32) {
+	switch k.level {
+	case avx512:
+		raceAVX512(&y[0], &x[0], floats(words), len(y), shift)
+	case avx2:
+		raceAVX2(&y[0], &x[0], floats(words), len(y), shift)
+	default:
+		raceGo(y, x, words, shift)
+	}
+}
+
+// floats returns where words begin, as the kernels take it.
+func floats(words []uint32) *float32 { return (*float32)(unsafe.Pointer(&words[0])) }
+
+// philox fills whole registers and returns the number of words that it wrote.
+func (k Kernels) philox(words []uint32, counter uint64, index, step uint32, key [2]uint32) int {
+	blocks := len(words) / 4
+	switch {
+	case k.level == avx512 && blocks >= 8:
+		blocks &^= 7
+		philoxAVX512(&words[0], blocks, counter, index, step, key[0], key[1])
+	case k.level == avx2 && blocks >= 4:
+		blocks &^= 3
+		philoxAVX2(&words[0], blocks, counter, index, step, key[0], key[1])
+	default:
+		return 0
+	}
+	return 4 * blocks
 }

@@ -90,6 +90,13 @@ func siluMulBackGo(dg, du, g, u, dy []float32) {
 	}
 }
 
+func raceGo(y, x []float32, words []uint32, shift float32) {
+	for i, v := range x {
+		tail := (1<<23 - 0.5) - float32(words[i]>>9)
+		y[i] = exp(v-shift) * (1 << 23) / tail
+	}
+}
+
 func softmaxBackGo(p, dp, lse, d []float32) {
 	for i, x := range p {
 		p[i] = exp(x - lse[i])

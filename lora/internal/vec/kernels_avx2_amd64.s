@@ -126,7 +126,23 @@ DATA constantsAVX2<>+400(SB)/4, $0xff800000
 DATA constantsAVX2<>+404(SB)/4, $0xff800000
 DATA constantsAVX2<>+408(SB)/4, $0xff800000
 DATA constantsAVX2<>+412(SB)/4, $0xff800000
-GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $416
+DATA constantsAVX2<>+416(SB)/4, $0x4b000000
+DATA constantsAVX2<>+420(SB)/4, $0x4b000000
+DATA constantsAVX2<>+424(SB)/4, $0x4b000000
+DATA constantsAVX2<>+428(SB)/4, $0x4b000000
+DATA constantsAVX2<>+432(SB)/4, $0x4b000000
+DATA constantsAVX2<>+436(SB)/4, $0x4b000000
+DATA constantsAVX2<>+440(SB)/4, $0x4b000000
+DATA constantsAVX2<>+444(SB)/4, $0x4b000000
+DATA constantsAVX2<>+448(SB)/4, $0x4affffff
+DATA constantsAVX2<>+452(SB)/4, $0x4affffff
+DATA constantsAVX2<>+456(SB)/4, $0x4affffff
+DATA constantsAVX2<>+460(SB)/4, $0x4affffff
+DATA constantsAVX2<>+464(SB)/4, $0x4affffff
+DATA constantsAVX2<>+468(SB)/4, $0x4affffff
+DATA constantsAVX2<>+472(SB)/4, $0x4affffff
+DATA constantsAVX2<>+476(SB)/4, $0x4affffff
+GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $480
 
 // func dotAVX2(a *float32, b *float32, n int) float32
 // Requires: AVX, FMA3, SSE
@@ -881,6 +897,106 @@ finish:
 	VZEROUPPER
 	RET
 
+// func raceAVX2(y *float32, x *float32, words *float32, n int, shift float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·raceAVX2(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         words+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        shift+32(FP), X0
+	VBROADCASTSS X0, Y0
+	CMPQ         BX, $0x08
+	JLT          ones_done
+
+ones:
+	VMOVUPS     (CX), Y1
+	VMOVUPS     (DX), Y2
+	VSUBPS      Y0, Y1, Y1
+	VMOVUPS     constantsAVX2<>+160(SB), Y3
+	VMINPS      Y1, Y3, Y1
+	VMOVUPS     constantsAVX2<>+192(SB), Y3
+	VMAXPS      Y1, Y3, Y1
+	VMULPS      constantsAVX2<>+64(SB), Y1, Y3
+	VROUNDPS    $0x00, Y3, Y3
+	VFMADD231PS constantsAVX2<>+96(SB), Y3, Y1
+	VFMADD231PS constantsAVX2<>+128(SB), Y3, Y1
+	VMOVUPS     constantsAVX2<>+352(SB), Y4
+	VFMADD213PS constantsAVX2<>+320(SB), Y1, Y4
+	VFMADD213PS constantsAVX2<>+288(SB), Y1, Y4
+	VFMADD213PS constantsAVX2<>+256(SB), Y1, Y4
+	VFMADD213PS constantsAVX2<>+224(SB), Y1, Y4
+	VFMADD213PS constantsAVX2<>+0(SB), Y1, Y4
+	VFMADD213PS constantsAVX2<>+0(SB), Y1, Y4
+	VCVTPS2DQ   Y3, Y1
+	VPSRAD      $0x01, Y1, Y3
+	VPSUBD      Y3, Y1, Y1
+	VPSLLD      $0x17, Y3, Y3
+	VPADDD      constantsAVX2<>+0(SB), Y3, Y3
+	VMULPS      Y3, Y4, Y4
+	VPSLLD      $0x17, Y1, Y1
+	VPADDD      constantsAVX2<>+0(SB), Y1, Y1
+	VMULPS      Y1, Y4, Y4
+	VPSRLD      $0x09, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VMOVUPS     constantsAVX2<>+448(SB), Y1
+	VSUBPS      Y2, Y1, Y1
+	VMULPS      constantsAVX2<>+416(SB), Y4, Y4
+	VDIVPS      Y1, Y4, Y4
+	VMOVUPS     Y4, (AX)
+	ADDQ        $0x20, AX
+	ADDQ        $0x20, CX
+	ADDQ        $0x20, DX
+	SUBQ        $0x08, BX
+	CMPQ        BX, $0x08
+	JGE         ones
+
+ones_done:
+	TESTQ       BX, BX
+	JZ          finish
+	LEAQ        maskTableAVX2<>+0(SB), SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        BX, DI
+	VMOVUPS     (SI)(DI*4), Y1
+	VMASKMOVPS  (CX), Y1, Y2
+	VMASKMOVPS  (DX), Y1, Y3
+	VSUBPS      Y0, Y2, Y2
+	VMOVUPS     constantsAVX2<>+160(SB), Y0
+	VMINPS      Y2, Y0, Y2
+	VMOVUPS     constantsAVX2<>+192(SB), Y0
+	VMAXPS      Y2, Y0, Y2
+	VMULPS      constantsAVX2<>+64(SB), Y2, Y0
+	VROUNDPS    $0x00, Y0, Y0
+	VFMADD231PS constantsAVX2<>+96(SB), Y0, Y2
+	VFMADD231PS constantsAVX2<>+128(SB), Y0, Y2
+	VMOVUPS     constantsAVX2<>+352(SB), Y4
+	VFMADD213PS constantsAVX2<>+320(SB), Y2, Y4
+	VFMADD213PS constantsAVX2<>+288(SB), Y2, Y4
+	VFMADD213PS constantsAVX2<>+256(SB), Y2, Y4
+	VFMADD213PS constantsAVX2<>+224(SB), Y2, Y4
+	VFMADD213PS constantsAVX2<>+0(SB), Y2, Y4
+	VFMADD213PS constantsAVX2<>+0(SB), Y2, Y4
+	VCVTPS2DQ   Y0, Y0
+	VPSRAD      $0x01, Y0, Y2
+	VPSUBD      Y2, Y0, Y0
+	VPSLLD      $0x17, Y2, Y2
+	VPADDD      constantsAVX2<>+0(SB), Y2, Y2
+	VMULPS      Y2, Y4, Y4
+	VPSLLD      $0x17, Y0, Y0
+	VPADDD      constantsAVX2<>+0(SB), Y0, Y0
+	VMULPS      Y0, Y4, Y4
+	VPSRLD      $0x09, Y3, Y3
+	VCVTDQ2PS   Y3, Y3
+	VMOVUPS     constantsAVX2<>+448(SB), Y0
+	VSUBPS      Y3, Y0, Y0
+	VMULPS      constantsAVX2<>+416(SB), Y4, Y4
+	VDIVPS      Y0, Y4, Y4
+	VMASKMOVPS  Y4, Y1, (AX)
+
+finish:
+	VZEROUPPER
+	RET
+
 // func softmaxBackAVX2(p *float32, dp *float32, lse *float32, d *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·softmaxBackAVX2(SB), NOSPLIT, $0-40
@@ -978,3 +1094,182 @@ ones_done:
 finish:
 	VZEROUPPER
 	RET
+
+// func philoxAVX2(words *uint32, blocks int, counter uint64, index uint32, step uint32, k0 uint32, k1 uint32)
+// Requires: AVX, AVX2
+TEXT ·philoxAVX2(SB), NOSPLIT, $0-40
+	MOVQ         words+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	VPBROADCASTQ X0, Y0
+	VPADDQ       philoxTableAVX2<>+160(SB), Y0, Y0
+	MOVL         index+24(FP), DX
+	VMOVQ        DX, X1
+	VPBROADCASTQ X1, Y1
+	MOVL         step+28(FP), DX
+	VMOVQ        DX, X2
+	VPBROADCASTQ X2, Y2
+	MOVL         k0+32(FP), DX
+	VMOVQ        DX, X3
+	VPBROADCASTQ X3, Y3
+	MOVL         k1+36(FP), DX
+	VMOVQ        DX, X4
+	VPBROADCASTQ X4, Y4
+	CMPQ         CX, $0x04
+	JLT          blocks_done
+
+blocks:
+	VMOVAPS     Y0, Y5
+	VMOVAPS     Y1, Y7
+	VMOVAPS     Y2, Y8
+	VPSRLQ      $0x20, Y0, Y6
+	VMOVAPS     Y3, Y9
+	VMOVAPS     Y4, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y5, Y5
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y7, Y7
+	VPSRLQ      $0x20, Y5, Y11
+	VPSRLQ      $0x20, Y7, Y12
+	VPXOR       Y6, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y8, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y6
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y8
+	VPSRLQ      $0x20, Y6, Y11
+	VPSRLQ      $0x20, Y8, Y12
+	VPXOR       Y7, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y5, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y5
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y7
+	VPSRLQ      $0x20, Y5, Y11
+	VPSRLQ      $0x20, Y7, Y12
+	VPXOR       Y8, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y6, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y6
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y8
+	VPSRLQ      $0x20, Y6, Y11
+	VPSRLQ      $0x20, Y8, Y12
+	VPXOR       Y7, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y5, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y5
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y7
+	VPSRLQ      $0x20, Y5, Y11
+	VPSRLQ      $0x20, Y7, Y12
+	VPXOR       Y8, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y6, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y6
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y8
+	VPSRLQ      $0x20, Y6, Y11
+	VPSRLQ      $0x20, Y8, Y12
+	VPXOR       Y7, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y5, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y5
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y7
+	VPSRLQ      $0x20, Y5, Y11
+	VPSRLQ      $0x20, Y7, Y12
+	VPXOR       Y8, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y6, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y6
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y8
+	VPSRLQ      $0x20, Y6, Y11
+	VPSRLQ      $0x20, Y8, Y12
+	VPXOR       Y7, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y5, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y5
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y7
+	VPSRLQ      $0x20, Y5, Y11
+	VPSRLQ      $0x20, Y7, Y12
+	VPXOR       Y8, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y6, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPMULUDQ    philoxTableAVX2<>+0(SB), Y12, Y6
+	VPMULUDQ    philoxTableAVX2<>+32(SB), Y11, Y8
+	VPSRLQ      $0x20, Y6, Y11
+	VPSRLQ      $0x20, Y8, Y12
+	VPXOR       Y7, Y12, Y12
+	VPXOR       Y9, Y12, Y12
+	VPXOR       Y5, Y11, Y11
+	VPXOR       Y10, Y11, Y11
+	VPADDD      philoxTableAVX2<>+64(SB), Y9, Y9
+	VPADDD      philoxTableAVX2<>+96(SB), Y10, Y10
+	VPSLLQ      $0x20, Y12, Y12
+	VPSRLQ      $0x20, Y12, Y12
+	VPSLLQ      $0x20, Y8, Y8
+	VPOR        Y8, Y12, Y12
+	VPSLLQ      $0x20, Y11, Y11
+	VPSRLQ      $0x20, Y11, Y11
+	VPSLLQ      $0x20, Y6, Y6
+	VPOR        Y6, Y11, Y11
+	VPUNPCKLQDQ Y11, Y12, Y5
+	VPUNPCKHQDQ Y11, Y12, Y6
+	VMOVUPS     Y5, (AX)
+	VMOVUPS     Y6, 32(AX)
+	ADDQ        $0x40, AX
+	VPADDQ      philoxTableAVX2<>+128(SB), Y0, Y0
+	SUBQ        $0x04, CX
+	CMPQ        CX, $0x04
+	JGE         blocks
+
+blocks_done:
+	VZEROUPPER
+	RET
+
+DATA philoxTableAVX2<>+0(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX2<>+8(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX2<>+16(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX2<>+24(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX2<>+32(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX2<>+40(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX2<>+48(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX2<>+56(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX2<>+64(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX2<>+72(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX2<>+80(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX2<>+88(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX2<>+96(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX2<>+104(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX2<>+112(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX2<>+120(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX2<>+128(SB)/8, $0x0000000000000004
+DATA philoxTableAVX2<>+136(SB)/8, $0x0000000000000004
+DATA philoxTableAVX2<>+144(SB)/8, $0x0000000000000004
+DATA philoxTableAVX2<>+152(SB)/8, $0x0000000000000004
+DATA philoxTableAVX2<>+160(SB)/8, $0x0000000000000000
+DATA philoxTableAVX2<>+168(SB)/8, $0x0000000000000002
+DATA philoxTableAVX2<>+176(SB)/8, $0x0000000000000001
+DATA philoxTableAVX2<>+184(SB)/8, $0x0000000000000003
+GLOBL philoxTableAVX2<>(SB), RODATA|NOPTR, $192

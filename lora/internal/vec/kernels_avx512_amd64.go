@@ -64,7 +64,17 @@ func siluMulAVX512(y *float32, gate *float32, up *float32, n int)
 //go:noescape
 func siluMulBackAVX512(dgate *float32, dup *float32, gate *float32, up *float32, dy *float32, n int)
 
+// raceAVX512 sets y[i] = exp(x[i]-shift) / (1-u[i]) with u[i] = (words[i]>>9 + 0.5) / 2^23.
+//
+//go:noescape
+func raceAVX512(y *float32, x *float32, words *float32, n int, shift float32)
+
 // softmaxBackAVX512 sets p[i] = exp(p[i]-lse[i]) and dp[i] = p[i]*(dp[i]-d[i]).
 //
 //go:noescape
 func softmaxBackAVX512(p *float32, dp *float32, lse *float32, d *float32, n int)
+
+// philoxAVX512 writes blocks of four words, a multiple of half a register's floats.
+//
+//go:noescape
+func philoxAVX512(words *uint32, blocks int, counter uint64, index uint32, step uint32, k0 uint32, k1 uint32)

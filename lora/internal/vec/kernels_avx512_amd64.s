@@ -212,7 +212,39 @@ DATA constantsAVX512<>+816(SB)/4, $0xff800000
 DATA constantsAVX512<>+820(SB)/4, $0xff800000
 DATA constantsAVX512<>+824(SB)/4, $0xff800000
 DATA constantsAVX512<>+828(SB)/4, $0xff800000
-GLOBL constantsAVX512<>(SB), RODATA|NOPTR, $832
+DATA constantsAVX512<>+832(SB)/4, $0x4b000000
+DATA constantsAVX512<>+836(SB)/4, $0x4b000000
+DATA constantsAVX512<>+840(SB)/4, $0x4b000000
+DATA constantsAVX512<>+844(SB)/4, $0x4b000000
+DATA constantsAVX512<>+848(SB)/4, $0x4b000000
+DATA constantsAVX512<>+852(SB)/4, $0x4b000000
+DATA constantsAVX512<>+856(SB)/4, $0x4b000000
+DATA constantsAVX512<>+860(SB)/4, $0x4b000000
+DATA constantsAVX512<>+864(SB)/4, $0x4b000000
+DATA constantsAVX512<>+868(SB)/4, $0x4b000000
+DATA constantsAVX512<>+872(SB)/4, $0x4b000000
+DATA constantsAVX512<>+876(SB)/4, $0x4b000000
+DATA constantsAVX512<>+880(SB)/4, $0x4b000000
+DATA constantsAVX512<>+884(SB)/4, $0x4b000000
+DATA constantsAVX512<>+888(SB)/4, $0x4b000000
+DATA constantsAVX512<>+892(SB)/4, $0x4b000000
+DATA constantsAVX512<>+896(SB)/4, $0x4affffff
+DATA constantsAVX512<>+900(SB)/4, $0x4affffff
+DATA constantsAVX512<>+904(SB)/4, $0x4affffff
+DATA constantsAVX512<>+908(SB)/4, $0x4affffff
+DATA constantsAVX512<>+912(SB)/4, $0x4affffff
+DATA constantsAVX512<>+916(SB)/4, $0x4affffff
+DATA constantsAVX512<>+920(SB)/4, $0x4affffff
+DATA constantsAVX512<>+924(SB)/4, $0x4affffff
+DATA constantsAVX512<>+928(SB)/4, $0x4affffff
+DATA constantsAVX512<>+932(SB)/4, $0x4affffff
+DATA constantsAVX512<>+936(SB)/4, $0x4affffff
+DATA constantsAVX512<>+940(SB)/4, $0x4affffff
+DATA constantsAVX512<>+944(SB)/4, $0x4affffff
+DATA constantsAVX512<>+948(SB)/4, $0x4affffff
+DATA constantsAVX512<>+952(SB)/4, $0x4affffff
+DATA constantsAVX512<>+956(SB)/4, $0x4affffff
+GLOBL constantsAVX512<>(SB), RODATA|NOPTR, $960
 
 // func dotAVX512(a *float32, b *float32, n int) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
@@ -917,6 +949,89 @@ finish:
 	VZEROUPPER
 	RET
 
+// func raceAVX512(y *float32, x *float32, words *float32, n int, shift float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·raceAVX512(SB), NOSPLIT, $0-36
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         words+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        shift+32(FP), X0
+	VBROADCASTSS X0, Z0
+	CMPQ         BX, $0x10
+	JLT          ones_done
+
+ones:
+	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z2
+	VSUBPS      Z0, Z1, Z1
+	VMOVUPS     constantsAVX512<>+320(SB), Z3
+	VMINPS      Z1, Z3, Z1
+	VMOVUPS     constantsAVX512<>+384(SB), Z3
+	VMAXPS      Z1, Z3, Z1
+	VMULPS      constantsAVX512<>+128(SB), Z1, Z3
+	VRNDSCALEPS $0x00, Z3, Z3
+	VFMADD231PS constantsAVX512<>+192(SB), Z3, Z1
+	VFMADD231PS constantsAVX512<>+256(SB), Z3, Z1
+	VMOVUPS     constantsAVX512<>+704(SB), Z4
+	VFMADD213PS constantsAVX512<>+640(SB), Z1, Z4
+	VFMADD213PS constantsAVX512<>+576(SB), Z1, Z4
+	VFMADD213PS constantsAVX512<>+512(SB), Z1, Z4
+	VFMADD213PS constantsAVX512<>+448(SB), Z1, Z4
+	VFMADD213PS constantsAVX512<>+0(SB), Z1, Z4
+	VFMADD213PS constantsAVX512<>+0(SB), Z1, Z4
+	VSCALEFPS   Z3, Z4, Z4
+	VPSRLD      $0x09, Z2, Z2
+	VCVTDQ2PS   Z2, Z2
+	VMOVUPS     constantsAVX512<>+896(SB), Z1
+	VSUBPS      Z2, Z1, Z1
+	VMULPS      constantsAVX512<>+832(SB), Z4, Z4
+	VDIVPS      Z1, Z4, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $0x40, AX
+	ADDQ        $0x40, CX
+	ADDQ        $0x40, DX
+	SUBQ        $0x10, BX
+	CMPQ        BX, $0x10
+	JGE         ones
+
+ones_done:
+	TESTQ       BX, BX
+	JZ          finish
+	MOVQ        $-1, SI
+	BZHIQ       BX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (CX), K1, Z1
+	VMOVUPS.Z   (DX), K1, Z2
+	VSUBPS      Z0, Z1, Z1
+	VMOVUPS     constantsAVX512<>+320(SB), Z0
+	VMINPS      Z1, Z0, Z1
+	VMOVUPS     constantsAVX512<>+384(SB), Z0
+	VMAXPS      Z1, Z0, Z1
+	VMULPS      constantsAVX512<>+128(SB), Z1, Z0
+	VRNDSCALEPS $0x00, Z0, Z0
+	VFMADD231PS constantsAVX512<>+192(SB), Z0, Z1
+	VFMADD231PS constantsAVX512<>+256(SB), Z0, Z1
+	VMOVUPS     constantsAVX512<>+704(SB), Z3
+	VFMADD213PS constantsAVX512<>+640(SB), Z1, Z3
+	VFMADD213PS constantsAVX512<>+576(SB), Z1, Z3
+	VFMADD213PS constantsAVX512<>+512(SB), Z1, Z3
+	VFMADD213PS constantsAVX512<>+448(SB), Z1, Z3
+	VFMADD213PS constantsAVX512<>+0(SB), Z1, Z3
+	VFMADD213PS constantsAVX512<>+0(SB), Z1, Z3
+	VSCALEFPS   Z0, Z3, Z3
+	VPSRLD      $0x09, Z2, Z2
+	VCVTDQ2PS   Z2, Z2
+	VMOVUPS     constantsAVX512<>+896(SB), Z0
+	VSUBPS      Z2, Z0, Z0
+	VMULPS      constantsAVX512<>+832(SB), Z3, Z3
+	VDIVPS      Z0, Z3, Z3
+	VMOVUPS     Z3, K1, (AX)
+
+finish:
+	VZEROUPPER
+	RET
+
 // func softmaxBackAVX512(p *float32, dp *float32, lse *float32, d *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-40
@@ -997,3 +1112,186 @@ ones_done:
 finish:
 	VZEROUPPER
 	RET
+
+// func philoxAVX512(words *uint32, blocks int, counter uint64, index uint32, step uint32, k0 uint32, k1 uint32)
+// Requires: AVX, AVX512F
+TEXT ·philoxAVX512(SB), NOSPLIT, $0-40
+	MOVQ         words+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         counter+16(FP), DX
+	VMOVQ        DX, X0
+	VPBROADCASTQ X0, Z0
+	VPADDQ       philoxTableAVX512<>+320(SB), Z0, Z0
+	MOVL         index+24(FP), DX
+	VMOVQ        DX, X1
+	VPBROADCASTQ X1, Z1
+	MOVL         step+28(FP), DX
+	VMOVQ        DX, X2
+	VPBROADCASTQ X2, Z2
+	MOVL         k0+32(FP), DX
+	VMOVQ        DX, X3
+	VPBROADCASTQ X3, Z3
+	MOVL         k1+36(FP), DX
+	VMOVQ        DX, X4
+	VPBROADCASTQ X4, Z4
+	CMPQ         CX, $0x08
+	JLT          blocks_done
+
+blocks:
+	VMOVAPS     Z0, Z5
+	VMOVAPS     Z1, Z7
+	VMOVAPS     Z2, Z8
+	VPSRLQ      $0x20, Z0, Z6
+	VMOVAPS     Z3, Z9
+	VMOVAPS     Z4, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z5, Z5
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z7, Z7
+	VPSRLQ      $0x20, Z5, Z11
+	VPSRLQ      $0x20, Z7, Z12
+	VPTERNLOGQ  $0x96, Z6, Z9, Z12
+	VPTERNLOGQ  $0x96, Z8, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z6
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z8
+	VPSRLQ      $0x20, Z6, Z11
+	VPSRLQ      $0x20, Z8, Z12
+	VPTERNLOGQ  $0x96, Z7, Z9, Z12
+	VPTERNLOGQ  $0x96, Z5, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z5
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z7
+	VPSRLQ      $0x20, Z5, Z11
+	VPSRLQ      $0x20, Z7, Z12
+	VPTERNLOGQ  $0x96, Z8, Z9, Z12
+	VPTERNLOGQ  $0x96, Z6, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z6
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z8
+	VPSRLQ      $0x20, Z6, Z11
+	VPSRLQ      $0x20, Z8, Z12
+	VPTERNLOGQ  $0x96, Z7, Z9, Z12
+	VPTERNLOGQ  $0x96, Z5, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z5
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z7
+	VPSRLQ      $0x20, Z5, Z11
+	VPSRLQ      $0x20, Z7, Z12
+	VPTERNLOGQ  $0x96, Z8, Z9, Z12
+	VPTERNLOGQ  $0x96, Z6, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z6
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z8
+	VPSRLQ      $0x20, Z6, Z11
+	VPSRLQ      $0x20, Z8, Z12
+	VPTERNLOGQ  $0x96, Z7, Z9, Z12
+	VPTERNLOGQ  $0x96, Z5, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z5
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z7
+	VPSRLQ      $0x20, Z5, Z11
+	VPSRLQ      $0x20, Z7, Z12
+	VPTERNLOGQ  $0x96, Z8, Z9, Z12
+	VPTERNLOGQ  $0x96, Z6, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z6
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z8
+	VPSRLQ      $0x20, Z6, Z11
+	VPSRLQ      $0x20, Z8, Z12
+	VPTERNLOGQ  $0x96, Z7, Z9, Z12
+	VPTERNLOGQ  $0x96, Z5, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z5
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z7
+	VPSRLQ      $0x20, Z5, Z11
+	VPSRLQ      $0x20, Z7, Z12
+	VPTERNLOGQ  $0x96, Z8, Z9, Z12
+	VPTERNLOGQ  $0x96, Z6, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPMULUDQ    philoxTableAVX512<>+0(SB), Z12, Z6
+	VPMULUDQ    philoxTableAVX512<>+64(SB), Z11, Z8
+	VPSRLQ      $0x20, Z6, Z11
+	VPSRLQ      $0x20, Z8, Z12
+	VPTERNLOGQ  $0x96, Z7, Z9, Z12
+	VPTERNLOGQ  $0x96, Z5, Z10, Z11
+	VPADDD      philoxTableAVX512<>+128(SB), Z9, Z9
+	VPADDD      philoxTableAVX512<>+192(SB), Z10, Z10
+	VPSLLQ      $0x20, Z12, Z12
+	VPSRLQ      $0x20, Z12, Z12
+	VPSLLQ      $0x20, Z8, Z8
+	VPORQ       Z8, Z12, Z12
+	VPSLLQ      $0x20, Z11, Z11
+	VPSRLQ      $0x20, Z11, Z11
+	VPSLLQ      $0x20, Z6, Z6
+	VPORQ       Z6, Z11, Z11
+	VPUNPCKLQDQ Z11, Z12, Z5
+	VPUNPCKHQDQ Z11, Z12, Z6
+	VMOVUPS     Z5, (AX)
+	VMOVUPS     Z6, 64(AX)
+	ADDQ        $0x00000080, AX
+	VPADDQ      philoxTableAVX512<>+256(SB), Z0, Z0
+	SUBQ        $0x08, CX
+	CMPQ        CX, $0x08
+	JGE         blocks
+
+blocks_done:
+	VZEROUPPER
+	RET
+
+DATA philoxTableAVX512<>+0(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+8(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+16(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+24(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+32(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+40(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+48(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+56(SB)/8, $0x00000000d2511f53
+DATA philoxTableAVX512<>+64(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+72(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+80(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+88(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+96(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+104(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+112(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+120(SB)/8, $0x00000000cd9e8d57
+DATA philoxTableAVX512<>+128(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+136(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+144(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+152(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+160(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+168(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+176(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+184(SB)/8, $0x000000009e3779b9
+DATA philoxTableAVX512<>+192(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+200(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+208(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+216(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+224(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+232(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+240(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+248(SB)/8, $0x00000000bb67ae85
+DATA philoxTableAVX512<>+256(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+264(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+272(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+280(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+288(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+296(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+304(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+312(SB)/8, $0x0000000000000008
+DATA philoxTableAVX512<>+320(SB)/8, $0x0000000000000000
+DATA philoxTableAVX512<>+328(SB)/8, $0x0000000000000004
+DATA philoxTableAVX512<>+336(SB)/8, $0x0000000000000001
+DATA philoxTableAVX512<>+344(SB)/8, $0x0000000000000005
+DATA philoxTableAVX512<>+352(SB)/8, $0x0000000000000002
+DATA philoxTableAVX512<>+360(SB)/8, $0x0000000000000006
+DATA philoxTableAVX512<>+368(SB)/8, $0x0000000000000003
+DATA philoxTableAVX512<>+376(SB)/8, $0x0000000000000007
+GLOBL philoxTableAVX512<>(SB), RODATA|NOPTR, $384

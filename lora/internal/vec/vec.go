@@ -24,6 +24,7 @@ package vec
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -204,4 +205,43 @@ func (k Kernels) SoftmaxBack(p, dp, lse, d []float32) {
 	if n := len(p); n > 0 {
 		k.softmaxBack(p, dp[:n], lse[:n], d[:n])
 	}
+}
+
+// Race bounds, from above, what the standard Gumbel noise of random words makes of
+// logits: exp(x + noise − shift) ≤ y, for noise = −log(−log u) ≤ −log(1−u). Precision is
+// that of ExpSum and of three more roundings.
+//
+//	for i := range y {
+//		u := (float32(words[i]>>9) + 0.5) / (1 << 23)
+//		y[i] = exp(x[i] - shift) / (1 - u)
+//	}
+func (k Kernels) Race(y, x []float32, words []uint32, shift float32) {
+	if n := len(y); n > 0 {
+		k.race(y, x[:n], words[:n], shift)
+	}
+}
+
+// Philox fills words, whose length is a multiple of 4, with the blocks of the
+// generator Philox4x32-10 for the counters {counter, index, step}, counter + 1 and so
+// on, under a key. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
+// easy as 1, 2, 3" (SC 2011).
+func (k Kernels) Philox(words []uint32, counter uint64, index, step uint32, key [2]uint32) {
+	whole := k.philox(words, counter, index, step, key)
+	for i := whole; i+4 <= len(words); i += 4 {
+		b := PhiloxBlock(counter+uint64(i/4), index, step, key)
+		copy(words[i:], b[:])
+	}
+}
+
+// PhiloxBlock returns one block of [Kernels.Philox].
+func PhiloxBlock(counter uint64, index, step uint32, key [2]uint32) [4]uint32 {
+	x := [4]uint32{uint32(counter), uint32(counter >> 32), index, step}
+	for range 10 {
+		h0, l0 := bits.Mul32(0xD2511F53, x[0])
+		h1, l1 := bits.Mul32(0xCD9E8D57, x[2])
+		x = [4]uint32{h1 ^ x[1] ^ key[0], l1, h0 ^ x[3] ^ key[1], l0}
+		key[0] += 0x9E3779B9
+		key[1] += 0xBB67AE85
+	}
+	return x
 }

@@ -198,6 +198,63 @@ func TestSoftmaxBackIsTheDerivative(t *testing.T) {
 	})
 }
 
+func TestRaceBoundsTheNoise(t *testing.T) {
+	eachVariant(t, func(t *testing.T, k Kernels) {
+		lengths(func(r *rand.Rand, n int) {
+			allY, y := slice(r, n)
+			_, x := slice(r, n)
+			words := make([]uint32, n)
+			for i := range words {
+				words[i] = r.Uint32() | r.Uint32()>>1 // many begin with ones
+			}
+			k.Race(y, x, words, 0.5)
+			for i := range y {
+				u := (float64(words[i]>>9) + 0.5) / (1 << 23)
+				want := math.Exp(float64(x[i]-0.5)) / (1 - u)
+				near(t, fmt.Sprint("length ", n), y[i], want, 5*0x1p-24*want)
+			}
+			checkGuards(t, "y", allY, n)
+		})
+	})
+}
+
+// The three vectors that the authors of the generator published, and every length
+// of a run against single blocks, over the carry into the upper half of the counter.
+func TestPhilox(t *testing.T) {
+	for _, c := range []struct {
+		counter     uint64
+		index, step uint32
+		key         [2]uint32
+		want        [4]uint32
+	}{
+		{0, 0, 0, [2]uint32{}, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{math.MaxUint64, math.MaxUint32, math.MaxUint32, [2]uint32{math.MaxUint32, math.MaxUint32},
+			[4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{0x85a308d3_243f6a88, 0x13198a2e, 0x03707344, [2]uint32{0xa4093822, 0x299f31d0},
+			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+	} {
+		if got := PhiloxBlock(c.counter, c.index, c.step, c.key); got != c.want {
+			t.Errorf("counter %x: %08x, want %08x", c.counter, got, c.want)
+		}
+	}
+	eachVariant(t, func(t *testing.T, k Kernels) {
+		for blocks := range 40 {
+			words := make([]uint32, 4*blocks+4)
+			words[4*blocks] = 0xdeadbeef
+			first := uint64(math.MaxUint32 - 17)
+			k.Philox(words[:4*blocks], first, 7, 11, [2]uint32{3, 5})
+			for b := range blocks {
+				if want := PhiloxBlock(first+uint64(b), 7, 11, [2]uint32{3, 5}); [4]uint32(words[4*b:]) != want {
+					t.Fatalf("block %d of %d: %08x, want %08x", b, blocks, words[4*b:4*b+4], want)
+				}
+			}
+			if words[4*blocks] != 0xdeadbeef {
+				t.Fatalf("%d blocks: wrote beyond the end", blocks)
+			}
+		}
+	})
+}
+
 // The bound of ExpSum's comment, over the whole range of results.
 func TestExpIsAccurate(t *testing.T) {
 	eachVariant(t, func(t *testing.T, k Kernels) {

@@ -44,6 +44,7 @@ func constant(v float64) Mem {
 var values = []float64{
 	1, -1, log2e, -ln2High, -ln2Low, expMax, expMin,
 	exp2, exp3, exp4, exp5, exp6, math.Inf(-1),
+	1 << 23, 1<<23 - 0.5,
 }
 
 // The exponential is 2^n · e^r with n = round(x·log2 e), |r| <= ln(2)/2, and
@@ -78,6 +79,7 @@ func vectors(l *lanes) {
 	}
 	l.sums()
 	l.maps()
+	l.philox()
 }
 
 // reduction describes a kernel that reads vectors and returns one number.

@@ -48,6 +48,20 @@ func (l *lanes) maps() {
 		}})
 	l.emit(mapping{name: "siluMulBack", doc: "sets dg and du to the derivatives of siluMul times dy.",
 		outputs: []string{"dgate", "dup"}, inputs: []string{"gate", "up", "dy"}, body: l.siluMulBack})
+	l.emit(mapping{name: "race", doc: "sets y[i] = exp(x[i]-shift) / (1-u[i]) with u[i] = (words[i]>>9 + 0.5) / 2^23.",
+		outputs: []string{"y"}, inputs: []string{"x", "words"}, scalars: []string{"shift"},
+		body: func(in, s []reg.VecVirtual) []reg.VecVirtual {
+			x, w, tail := in[0], in[1], l.register()
+			VSUBPS(s[0], x, x)
+			e := l.exp(x)
+			VPSRLD(Imm(9), w, w)
+			VCVTDQ2PS(w, w)
+			VMOVUPS(constant(1<<23-0.5), tail)
+			VSUBPS(w, tail, tail)
+			VMULPS(constant(1<<23), e, e)
+			VDIVPS(tail, e, e)
+			return []reg.VecVirtual{e}
+		}})
 	l.emit(mapping{name: "softmaxBack", doc: "sets p[i] = exp(p[i]-lse[i]) and dp[i] = p[i]*(dp[i]-d[i]).",
 		outputs: []string{"p", "dp"}, inputs: []string{"p", "dp", "lse", "d"},
 		body: func(in, _ []reg.VecVirtual) []reg.VecVirtual {
