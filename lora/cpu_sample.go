@@ -2,7 +2,7 @@ package lora
 
 import (
 	"math"
-	"math/bits"
+	"slices"
 
 	"github.com/socialrl/socialrl/lora/internal/vec"
 )
@@ -13,6 +13,8 @@ type sampleScratch struct {
 	z    []float32 // logits after penalty, mask and temperature; −Inf where removed
 	e    []float32 // exponentials
 	heap []int32   // tokens, for top-k and top-p
+
+	words [raceBlock]uint32 // random words of a block of tokens
 }
 
 // Sample draws a token a row.
@@ -51,10 +53,8 @@ func (e *cpuEngine) reserveSample(n int) {
 
 // draw returns the token drawn, or -1.
 func (s *sampleScratch) draw(logits []float32, c *Sampling) int32 {
-	for _, x := range logits {
-		if !(x <= math.MaxFloat32) {
-			return -1
-		}
+	if !s.drawable(logits) {
+		return -1
 	}
 	s.z = s.z[:len(logits)]
 	copy(s.z, logits)
@@ -77,6 +77,20 @@ func (s *sampleScratch) draw(logits []float32, c *Sampling) int32 {
 		s.drop(s.vec.Max(s.z) + float32(math.Log(c.MinP)))
 	}
 	return s.gumbel(c.Key)
+}
+
+// drawable reports whether no logit is NaN or +Inf: it looks at each of them only
+// where their sum is not finite.
+func (s *sampleScratch) drawable(logits []float32) bool {
+	if sum := s.vec.Sum(logits); sum-sum == 0 {
+		return true
+	}
+	for _, x := range logits {
+		if !(x <= math.MaxFloat32) {
+			return false
+		}
+	}
+	return true
 }
 
 var minusInf = float32(math.Inf(-1))
@@ -109,13 +123,11 @@ func (s *sampleScratch) allow(mask []uint64) {
 
 // largest returns the token of the largest logit, or -1.
 func (s *sampleScratch) largest() int32 {
-	best, top := int32(-1), minusInf
-	for v, x := range s.z {
-		if x > top {
-			best, top = int32(v), x
-		}
+	top := s.vec.Max(s.z)
+	if top == minusInf {
+		return -1
 	}
-	return best
+	return int32(slices.Index(s.z, top))
 }
 
 // drop removes what lies below the threshold.
@@ -202,42 +214,57 @@ func (s *sampleScratch) siftDown(i int, before func(a, b int32) bool) {
 	}
 }
 
-// gumbel adds the key's noise and returns the token of the largest sum, or -1. The
-// logarithms are only taken where the bound on the noise leaves the token a chance.
+// raceBlock is the number of tokens that are drawn for together; a multiple of 64.
+const raceBlock = 512
+
+// gumbel adds the key's noise and returns the token of the largest sum, the lower one
+// on a tie, or -1. The largest logit goes first. Of the others the logarithms are only
+// taken where a bound on the noise leaves the token a chance against the best so far.
 func (s *sampleScratch) gumbel(k Key) int32 {
-	best, top := int32(-1), minusInf
-	var words [4]uint32
-	block := -1
-	for v, x := range s.z {
-		if !(x+gumbelMax > top) {
+	best := s.largest()
+	if best < 0 {
+		return best
+	}
+	top := s.z[best] + k.Gumbel(uint64(best))
+	for first := 0; first < len(s.z); first += raceBlock {
+		z := s.z[first:min(first+raceBlock, len(s.z))]
+		if s.vec.Max(z)+gumbelMax < top {
 			continue
 		}
-		if v/4 != block {
-			block = v / 4
-			words = k.Philox(uint64(block))
-		}
-		w := words[v%4]
-		if x+gumbelBound(w) < top {
-			continue
-		}
-		if y := x + gumbel(unit23(w)); y > top {
-			best, top = int32(v), y
+		words := s.words[:(len(z)+3)/4*4]
+		k.fill(s.vec, words, uint64(first/4))
+		// The sum of logit and noise is rounded: those that fall short by so much less
+		// than the best may still reach it.
+		rounding := float32(math.Abs(float64(top))) * 0x1p-22
+		s.vec.Race(s.e[:len(z)], z, words, top-rounding)
+		for i := 0; i < len(z); i += 64 {
+			best, top = s.finalists(first, i, min(i+64, len(z)), best, top)
 		}
 	}
 	return best
 }
 
+// finalists lets tokens [lo, hi) of the block that begins at first compete with the
+// best so far. The exponentials were taken relative to an earlier, lower best.
+func (s *sampleScratch) finalists(first, lo, hi int, best int32, top float32) (int32, float32) {
+	const slack = 1e-3 // for the rounding of the bound
+	if s.vec.Max(s.e[lo:hi]) < 1-slack {
+		return best, top
+	}
+	for i := lo; i < hi; i++ {
+		if s.e[i] < 1-slack {
+			continue
+		}
+		v := int32(first + i)
+		if y := s.z[v] + gumbel(unit23(s.words[i])); y > top || y == top && v < best {
+			best, top = v, y
+		}
+	}
+	return best, top
+}
+
 // gumbelMax bounds the noise of any word.
 const gumbelMax = 17
-
-// gumbelBound bounds the noise of a word w of random bits. With u = unit23(w),
-// −log(−log u) ≤ −log(1 − u), and 1 − u ≥ 2⁻ⁿ⁻¹ where u begins with n ones. A little is
-// added for the rounding of the bound itself.
-func gumbelBound(w uint32) float32 {
-	const slack = 1e-3
-	ones := bits.LeadingZeros32(^(w | 0x1ff))
-	return float32(ones+1)*math.Ln2 + slack
-}
 
 // logProb returns the log-probability of a token under the plain distribution.
 func (s *sampleScratch) logProb(logits []float32, token int, temperature float64) float64 {

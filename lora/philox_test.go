@@ -2,8 +2,9 @@ package lora
 
 import (
 	"math"
-	"math/bits"
 	"testing"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
 )
 
 // The known answers that the authors of Philox publish for philox4x32 with 10
@@ -66,11 +67,22 @@ func TestUniformIsOpen(t *testing.T) {
 
 // The bound that sampling uses to leave out logarithms holds at every power of two,
 // where it is tightest, and on both sides of it.
-func TestGumbelBound(t *testing.T) {
+func TestRaceBoundsGumbel(t *testing.T) {
+	var words []uint32
 	for n := range 24 {
-		for _, w := range []uint32{^(uint32(math.MaxUint32) >> n), ^(uint32(math.MaxUint32) >> n) - 1, ^(uint32(math.MaxUint32) >> n) | 1<<9} {
-			if bound := gumbelBound(w); gumbel(unit23(w)) > bound {
-				t.Errorf("word %08x with %d leading ones: noise %v above the bound %v", w, bits.LeadingZeros32(^w), gumbel(unit23(w)), bound)
+		ones := ^(uint32(math.MaxUint32) >> n)
+		words = append(words, ones, ones-1, ones|1<<9)
+	}
+	for _, variant := range vec.Variants() {
+		kernels, err := vec.New(variant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounds := make([]float32, len(words))
+		kernels.Race(bounds, make([]float32, len(words)), words, 0)
+		for i, w := range words {
+			if g := gumbel(unit23(w)); float64(g) > math.Log(float64(bounds[i]))+1e-5 {
+				t.Errorf("%s: word %08x: noise %v above the bound %v", variant, w, g, math.Log(float64(bounds[i])))
 			}
 		}
 	}
