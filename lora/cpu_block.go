@@ -53,13 +53,8 @@ func rmsNormBackRows(e *cpuEngine, _, lo, hi int) {
 // rmsNormBackWeight adds to columns [lo, hi) of dw, row after row.
 func rmsNormBackWeight(e *cpuEngine, _, lo, hi int) {
 	a := &e.args
-	dw, inverse := row(a.v[0], 0)[lo:hi], row(a.v[3], 0)
-	for t, r := range inverse {
-		dout, in := row(a.v[1], t)[lo:hi], row(a.v[2], t)[lo:hi]
-		for d := range dw {
-			dw[d] += dout[d] * in[d] * r
-		}
-	}
+	dout, in := a.v[1].ColRange(lo, hi), a.v[2].ColRange(lo, hi)
+	e.vec.AddProducts(row(a.v[0], 0)[lo:hi], elements[float32](dout), dout.Stride, elements[float32](in), in.Stride, row(a.v[3], 0))
 }
 
 // RotaryTable fills the tables of cosines and sines.
@@ -86,26 +81,14 @@ func (e *cpuEngine) Rotary(x, cos, sin View, heads int, inverse bool) {
 	e.args.n, e.args.flag = heads, inverse
 	e.each(x.Rows, x.Cols, func(e *cpuEngine, _, lo, hi int) {
 		a := &e.args
-		sign, n := float32(1), a.v[1].Cols
+		sign := float32(1)
 		if a.flag {
 			sign = -1
 		}
 		for t := lo; t < hi; t++ {
-			x, c, s := row(a.v[0], t), row(a.v[1], t), row(a.v[2], t)
-			for h := range a.n {
-				turn(x[h*2*n:][:n], x[h*2*n+n:][:n], c, s, sign)
-			}
+			e.vec.Rotate(row(a.v[0], t), row(a.v[1], t), row(a.v[2], t), sign)
 		}
 	})
-}
-
-// turn rotates the pairs (x[i], y[i]).
-func turn(x, y, cos, sin []float32, sign float32) {
-	y, cos, sin = y[:len(x)], cos[:len(x)], sin[:len(x)]
-	for i, a := range x {
-		b, c, s := y[i], cos[i], sin[i]*sign
-		x[i], y[i] = a*c-b*s, b*c+a*s
-	}
 }
 
 // SwiGLU sets y = silu(gate) · up.

@@ -1,6 +1,10 @@
 package lora
 
-import "math"
+import (
+	"math"
+
+	"github.com/socialrl/socialrl/lora/internal/vec"
+)
 
 // Zero sets every element to 0.
 func (e *cpuEngine) Zero(v View) {
@@ -118,24 +122,16 @@ func (e *cpuEngine) Put(dst, src View, rows []int32) {
 func (e *cpuEngine) AdamWStep(p, g, m, v View, s AdamWStep) {
 	checkAdamW(p, g, m, v, s)
 	e.args.v = [10]View{p, g, m, v}
-	e.args.adamw = s
+	e.args.adamw = vec.AdamW{
+		Scale: s.GradScale,
+		Beta1: s.Beta1, Rest1: 1 - s.Beta1, Unbias1: 1 / (1 - math.Pow(s.Beta1, float64(s.Step))),
+		Beta2: s.Beta2, Rest2: 1 - s.Beta2, Unbias2: 1 / (1 - math.Pow(s.Beta2, float64(s.Step))),
+		Rate: s.LR, Keep: 1 - s.LR*s.WeightDecay, Eps: s.Eps,
+	}
 	e.each(p.Rows, p.Cols, func(e *cpuEngine, _, lo, hi int) {
 		a := &e.args
 		for i := lo; i < hi; i++ {
-			adamW(row(a.v[0], i), row(a.v[1], i), row(a.v[2], i), row(a.v[3], i), a.adamw)
+			e.vec.Step(row(a.v[0], i), row(a.v[2], i), row(a.v[3], i), row(a.v[1], i), &a.adamw)
 		}
 	})
-}
-
-func adamW(p, g, m, v []float32, s AdamWStep) {
-	c1 := 1 / (1 - math.Pow(s.Beta1, float64(s.Step)))
-	c2 := 1 / (1 - math.Pow(s.Beta2, float64(s.Step)))
-	keep := 1 - s.LR*s.WeightDecay
-	for j := range p {
-		grad := float64(g[j]) * s.GradScale
-		m1 := s.Beta1*float64(m[j]) + (1-s.Beta1)*grad
-		v1 := s.Beta2*float64(v[j]) + (1-s.Beta2)*grad*grad
-		p[j] = float32(float64(p[j])*keep - s.LR*m1*c1/(math.Sqrt(v1*c2)+s.Eps))
-		m[j], v[j] = float32(m1), float32(v1)
-	}
 }

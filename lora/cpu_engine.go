@@ -48,7 +48,7 @@ type cpuArgs struct {
 	freq    []float32
 	weight  *cpuWeight
 	drop    Dropout
-	adamw   AdamWStep
+	adamw   vec.AdamW
 	tree    Tree
 	shape   HeadShape
 	back    backViews

@@ -1,5 +1,7 @@
 package lora
 
+import "github.com/socialrl/socialrl/lora/internal/vec"
+
 // Linear computes y = x·Wᵀ + bias + Scale·drop(x)·Aᵀ·Bᵀ.
 func (e *cpuEngine) Linear(y, x View, l *Linear, h View) {
 	checkLinear(y, x, l, h)
@@ -79,26 +81,21 @@ func (e *cpuEngine) mask(y, x View, d Dropout) {
 	e.args.drop = d
 	e.each(x.Rows, 4*x.Cols, func(e *cpuEngine, _, lo, hi int) {
 		for t := lo; t < hi; t++ {
-			dropRow(row(e.args.v[0], t), row(e.args.v[1], t), t, e.args.drop)
+			dropRow(e.vec, row(e.args.v[0], t), row(e.args.v[1], t), t, &e.args.drop)
 		}
 	})
 }
 
-// dropRow applies dropout to row t of an input; one call of the generator gives four
-// neighbours.
-func dropRow(y, x []float32, t int, d Dropout) {
-	p, keep := float32(d.P), float32(1/(1-d.P))
+// dropRow applies dropout to row t of an input, some blocks of random words at a time.
+func dropRow(k vec.Kernels, y, x []float32, t int, d *Dropout) {
+	var words [512]uint32
 	first := (d.Row0 + uint64(t)) * uint64(len(x))
-	words := d.Key.Philox(first / 4)
-	for j, v := range x {
-		i := first + uint64(j)
-		if i%4 == 0 {
-			words = d.Key.Philox(i / 4)
-		}
-		y[j] = 0
-		if unit23(words[i%4]) >= p {
-			y[j] = v * keep
-		}
+	for len(x) > 0 {
+		skip := int(first % 4)
+		n := min(len(x), len(words)-skip)
+		d.Key.fill(k, words[:(skip+n+3)/4*4], first/4)
+		k.Dropout(y[:n], x[:n], words[skip:], float32(d.P), float32(1/(1-d.P)))
+		x, y, first = x[n:], y[n:], first+uint64(n)
 	}
 }
 
@@ -117,8 +114,7 @@ func (e *cpuEngine) addColumns(s, x View) {
 	e.args.v = [10]View{s, x}
 	e.eachColumn(x.Cols, func(e *cpuEngine, _, lo, hi int) {
 		sum := row(e.args.v[0], 0)[lo:hi]
-		for t := range e.args.v[1].Rows {
-			e.vec.Add(sum, sum, row(e.args.v[1], t)[lo:hi])
-		}
+		x := e.args.v[1].ColRange(lo, hi)
+		e.vec.AddRows(sum, elements[float32](x), x.Stride, x.Rows)
 	})
 }

@@ -22,3 +22,13 @@ func (k Kernels) softmaxBack(p, dp, lse, d []float32)       { softmaxBackGo(p, d
 func (k Kernels) race(y, x []float32, words []uint32, shift float32) { raceGo(y, x, words, shift) }
 
 func (k Kernels) philox([]uint32, uint64, uint32, uint32, [2]uint32) int { return 0 }
+
+func (k Kernels) addRows(y, x []float32, stride, rows int) { addRowsGo(y, x, stride, rows) }
+func (k Kernels) addProducts(y, a []float32, sa int, b []float32, sb int, s []float32) {
+	addProductsGo(y, a, sa, b, sb, s)
+}
+func (k Kernels) rotate(x, cos, sin []float32, sign float32)       { rotateGo(x, cos, sin, sign) }
+func (k Kernels) sumSquares64(a []float32) float64                 { return sumSquares64Go(a) }
+func (k Kernels) dot64(a, b []float32) float64                     { return dot64Go(a, b) }
+func (k Kernels) adamW(p, m, v, g []float32, c *AdamW)             { adamWGo(p, m, v, g, c) }
+func (k Kernels) drop(y, x []float32, w []uint32, p, keep float32) { dropGo(y, x, w, p, keep) }

@@ -104,6 +104,69 @@ func softmaxBackGo(p, dp, lse, d []float32) {
 	}
 }
 
+func addRowsGo(y, x []float32, stride, rows int) {
+	for r := range rows {
+		addGo(y, y, x[r*stride:])
+	}
+}
+
+func addProductsGo(y, a []float32, sa int, b []float32, sb int, s []float32) {
+	for r, f := range s {
+		a, b := a[r*sa:][:len(y)], b[r*sb:][:len(y)]
+		for j := range y {
+			y[j] += float32(float32(a[j]*b[j]) * f)
+		}
+	}
+}
+
+func rotateGo(x, cos, sin []float32, sign float32) {
+	n := len(cos)
+	for ; len(x) >= 2*n; x = x[2*n:] {
+		lower, upper := x[:n], x[n:2*n]
+		for i, a := range lower {
+			b, c, s := upper[i], cos[i], sin[i]*sign
+			lower[i], upper[i] = float32(a*c)-float32(b*s), float32(b*c)+float32(a*s)
+		}
+	}
+}
+
+func sumSquares64Go(a []float32) float64 { return dot64Go(a, a) }
+
+func dot64Go(x, y []float32) float64 {
+	var a, b, c, d float64
+	y = y[:len(x)]
+	for ; len(x) >= 4 && len(y) >= 4; x, y = x[4:], y[4:] {
+		a += float64(x[0]) * float64(y[0])
+		b += float64(x[1]) * float64(y[1])
+		c += float64(x[2]) * float64(y[2])
+		d += float64(x[3]) * float64(y[3])
+	}
+	for i, v := range x {
+		a += float64(v) * float64(y[i])
+	}
+	return (a + b) + (c + d)
+}
+
+func adamWGo(p, m, v, g []float32, c *AdamW) {
+	for j := range p {
+		x := float64(g[j]) * c.Scale
+		m1 := float64(c.Beta1*float64(m[j])) + float64(c.Rest1*x)
+		v1 := float64(c.Beta2*float64(v[j])) + float64(c.Rest2*x*x)
+		p[j] = float32(float64(float64(p[j])*c.Keep) - c.Rate*m1*c.Unbias1/(math.Sqrt(v1*c.Unbias2)+c.Eps))
+		m[j], v[j] = float32(m1), float32(v1)
+	}
+}
+
+func dropGo(y, x []float32, words []uint32, p, keep float32) {
+	for i, w := range words {
+		v := x[i] * keep
+		if (float32(w>>9)+0.5)*(1.0/(1<<23)) < p {
+			v = 0
+		}
+		y[i] = v
+	}
+}
+
 // exp is 2^n · e^r with n = round(x·log2 e) and |r| <= ln(2)/2, where
 //
 //	e^r = 1 + r + r²(c2 + c3·r + … + c6·r⁴)

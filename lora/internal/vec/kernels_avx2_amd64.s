@@ -142,7 +142,23 @@ DATA constantsAVX2<>+464(SB)/4, $0x4affffff
 DATA constantsAVX2<>+468(SB)/4, $0x4affffff
 DATA constantsAVX2<>+472(SB)/4, $0x4affffff
 DATA constantsAVX2<>+476(SB)/4, $0x4affffff
-GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $480
+DATA constantsAVX2<>+480(SB)/4, $0x3f000000
+DATA constantsAVX2<>+484(SB)/4, $0x3f000000
+DATA constantsAVX2<>+488(SB)/4, $0x3f000000
+DATA constantsAVX2<>+492(SB)/4, $0x3f000000
+DATA constantsAVX2<>+496(SB)/4, $0x3f000000
+DATA constantsAVX2<>+500(SB)/4, $0x3f000000
+DATA constantsAVX2<>+504(SB)/4, $0x3f000000
+DATA constantsAVX2<>+508(SB)/4, $0x3f000000
+DATA constantsAVX2<>+512(SB)/4, $0x34000000
+DATA constantsAVX2<>+516(SB)/4, $0x34000000
+DATA constantsAVX2<>+520(SB)/4, $0x34000000
+DATA constantsAVX2<>+524(SB)/4, $0x34000000
+DATA constantsAVX2<>+528(SB)/4, $0x34000000
+DATA constantsAVX2<>+532(SB)/4, $0x34000000
+DATA constantsAVX2<>+536(SB)/4, $0x34000000
+DATA constantsAVX2<>+540(SB)/4, $0x34000000
+GLOBL constantsAVX2<>(SB), RODATA|NOPTR, $544
 
 // func dotAVX2(a *float32, b *float32, n int) float32
 // Requires: AVX, FMA3, SSE
@@ -1273,3 +1289,753 @@ DATA philoxTableAVX2<>+168(SB)/8, $0x0000000000000002
 DATA philoxTableAVX2<>+176(SB)/8, $0x0000000000000001
 DATA philoxTableAVX2<>+184(SB)/8, $0x0000000000000003
 GLOBL philoxTableAVX2<>(SB), RODATA|NOPTR, $192
+
+// func addRowsAVX2(y *float32, x *float32, sx int, n int, rows int)
+// Requires: AVX
+TEXT ·addRowsAVX2(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ sx+16(FP), BX
+	SHLQ $0x02, BX
+	CMPQ CX, $0x20
+	JLT  fours_done
+
+fours:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    DX, SI
+	MOVQ    rows+32(FP), DI
+	CMPQ    DI, $0x01
+	JLT     fours_rows_done
+
+fours_rows:
+	VMOVUPS (SI), Y4
+	VADDPS  Y4, Y0, Y0
+	VMOVUPS 32(SI), Y4
+	VADDPS  Y4, Y1, Y1
+	VMOVUPS 64(SI), Y4
+	VADDPS  Y4, Y2, Y2
+	VMOVUPS 96(SI), Y4
+	VADDPS  Y4, Y3, Y3
+	ADDQ    BX, SI
+	SUBQ    $0x01, DI
+	CMPQ    DI, $0x01
+	JGE     fours_rows
+
+fours_rows_done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x20, CX
+	CMPQ    CX, $0x20
+	JGE     fours
+
+fours_done:
+	CMPQ CX, $0x08
+	JLT  ones_done
+
+ones:
+	VMOVUPS (AX), Y0
+	MOVQ    DX, SI
+	MOVQ    rows+32(FP), DI
+	CMPQ    DI, $0x01
+	JLT     ones_rows_done
+
+ones_rows:
+	VMOVUPS (SI), Y1
+	VADDPS  Y1, Y0, Y0
+	ADDQ    BX, SI
+	SUBQ    $0x01, DI
+	CMPQ    DI, $0x01
+	JGE     ones_rows
+
+ones_rows_done:
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, CX
+	CMPQ    CX, $0x08
+	JGE     ones
+
+ones_done:
+	TESTQ      CX, CX
+	JZ         finish
+	LEAQ       maskTableAVX2<>+0(SB), SI
+	MOVQ       $0x0000000000000008, DI
+	SUBQ       CX, DI
+	VMOVUPS    (SI)(DI*4), Y0
+	VMASKMOVPS (AX), Y0, Y1
+	MOVQ       DX, CX
+	MOVQ       rows+32(FP), SI
+	CMPQ       SI, $0x01
+	JLT        rest_rows_done
+
+rest_rows:
+	VMASKMOVPS (CX), Y0, Y2
+	VADDPS     Y2, Y1, Y1
+	ADDQ       BX, CX
+	SUBQ       $0x01, SI
+	CMPQ       SI, $0x01
+	JGE        rest_rows
+
+rest_rows_done:
+	VMASKMOVPS Y1, Y0, (AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, DX
+
+finish:
+	VZEROUPPER
+	RET
+
+// func addProductsAVX2(y *float32, a *float32, sa int, b *float32, sb int, s *float32, n int, rows int)
+// Requires: AVX
+TEXT ·addProductsAVX2(SB), NOSPLIT, $0-64
+	MOVQ y+0(FP), AX
+	MOVQ n+48(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ sa+16(FP), BX
+	SHLQ $0x02, BX
+	MOVQ b+24(FP), SI
+	MOVQ sb+32(FP), DI
+	SHLQ $0x02, DI
+	CMPQ CX, $0x20
+	JLT  fours_done
+
+fours:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	MOVQ    DX, R8
+	MOVQ    SI, R9
+	MOVQ    s+40(FP), R10
+	MOVQ    rows+56(FP), R11
+	CMPQ    R11, $0x01
+	JLT     fours_rows_done
+
+fours_rows:
+	VBROADCASTSS (R10), Y4
+	ADDQ         $0x04, R10
+	VMOVUPS      (R8), Y5
+	VMOVUPS      (R9), Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y0, Y0
+	VMOVUPS      32(R8), Y5
+	VMOVUPS      32(R9), Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      64(R8), Y5
+	VMOVUPS      64(R9), Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      96(R8), Y5
+	VMOVUPS      96(R9), Y6
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VADDPS       Y5, Y3, Y3
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	SUBQ         $0x01, R11
+	CMPQ         R11, $0x01
+	JGE          fours_rows
+
+fours_rows_done:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 64(AX)
+	VMOVUPS Y3, 96(AX)
+	ADDQ    $0x00000080, AX
+	ADDQ    $0x00000080, DX
+	ADDQ    $0x00000080, SI
+	SUBQ    $0x20, CX
+	CMPQ    CX, $0x20
+	JGE     fours
+
+fours_done:
+	CMPQ CX, $0x08
+	JLT  ones_done
+
+ones:
+	VMOVUPS (AX), Y0
+	MOVQ    DX, R8
+	MOVQ    SI, R9
+	MOVQ    s+40(FP), R10
+	MOVQ    rows+56(FP), R11
+	CMPQ    R11, $0x01
+	JLT     ones_rows_done
+
+ones_rows:
+	VBROADCASTSS (R10), Y1
+	ADDQ         $0x04, R10
+	VMOVUPS      (R8), Y2
+	VMOVUPS      (R9), Y3
+	VMULPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	SUBQ         $0x01, R11
+	CMPQ         R11, $0x01
+	JGE          ones_rows
+
+ones_rows_done:
+	VMOVUPS Y0, (AX)
+	ADDQ    $0x20, AX
+	ADDQ    $0x20, DX
+	ADDQ    $0x20, SI
+	SUBQ    $0x08, CX
+	CMPQ    CX, $0x08
+	JGE     ones
+
+ones_done:
+	TESTQ      CX, CX
+	JZ         finish
+	LEAQ       maskTableAVX2<>+0(SB), R8
+	MOVQ       $0x0000000000000008, R9
+	SUBQ       CX, R9
+	VMOVUPS    (R8)(R9*4), Y0
+	VMASKMOVPS (AX), Y0, Y1
+	MOVQ       DX, CX
+	MOVQ       SI, R8
+	MOVQ       s+40(FP), R9
+	MOVQ       rows+56(FP), R10
+	CMPQ       R10, $0x01
+	JLT        rest_rows_done
+
+rest_rows:
+	VBROADCASTSS (R9), Y2
+	ADDQ         $0x04, R9
+	VMASKMOVPS   (CX), Y0, Y3
+	VMASKMOVPS   (R8), Y0, Y4
+	VMULPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	ADDQ         BX, CX
+	ADDQ         DI, R8
+	SUBQ         $0x01, R10
+	CMPQ         R10, $0x01
+	JGE          rest_rows
+
+rest_rows_done:
+	VMASKMOVPS Y1, Y0, (AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, DX
+	ADDQ       $0x20, SI
+
+finish:
+	VZEROUPPER
+	RET
+
+// func rotateAVX2(x *float32, cos *float32, sin *float32, n int, heads int, sign float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·rotateAVX2(SB), NOSPLIT, $0-44
+	MOVQ         x+0(FP), AX
+	MOVQ         cos+8(FP), CX
+	MOVQ         sin+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        sign+40(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	CMPQ         BX, $0x08
+	JLT          ones_done
+
+ones:
+	MOVQ    heads+32(FP), R8
+	VMOVUPS (CX), Y1
+	VMOVUPS (DX), Y2
+	VMULPS  Y0, Y2, Y2
+	MOVQ    AX, DI
+	CMPQ    R8, $0x01
+	JLT     ones_heads_done
+
+ones_heads:
+	VMOVUPS (DI), Y3
+	VMOVUPS (DI)(SI*1), Y4
+	VMULPS  Y1, Y3, Y5
+	VMULPS  Y2, Y4, Y6
+	VSUBPS  Y6, Y5, Y5
+	VMOVUPS Y5, (DI)
+	VMULPS  Y1, Y4, Y4
+	VMULPS  Y2, Y3, Y3
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (DI)(SI*1)
+	LEAQ    (DI)(SI*2), DI
+	SUBQ    $0x01, R8
+	CMPQ    R8, $0x01
+	JGE     ones_heads
+
+ones_heads_done:
+	ADDQ $0x20, AX
+	ADDQ $0x20, CX
+	ADDQ $0x20, DX
+	SUBQ $0x08, BX
+	CMPQ BX, $0x08
+	JGE  ones
+
+ones_done:
+	TESTQ      BX, BX
+	JZ         finish
+	LEAQ       maskTableAVX2<>+0(SB), DI
+	MOVQ       $0x0000000000000008, R8
+	SUBQ       BX, R8
+	VMOVUPS    (DI)(R8*4), Y1
+	MOVQ       heads+32(FP), DI
+	VMASKMOVPS (CX), Y1, Y2
+	VMASKMOVPS (DX), Y1, Y3
+	VMULPS     Y0, Y3, Y3
+	MOVQ       AX, BX
+	CMPQ       DI, $0x01
+	JLT        rest_heads_done
+
+rest_heads:
+	VMASKMOVPS (BX), Y1, Y0
+	VMASKMOVPS (BX)(SI*1), Y1, Y4
+	VMULPS     Y2, Y0, Y5
+	VMULPS     Y3, Y4, Y6
+	VSUBPS     Y6, Y5, Y5
+	VMASKMOVPS Y5, Y1, (BX)
+	VMULPS     Y2, Y4, Y4
+	VMULPS     Y3, Y0, Y0
+	VADDPS     Y0, Y4, Y4
+	VMASKMOVPS Y4, Y1, (BX)(SI*1)
+	LEAQ       (BX)(SI*2), BX
+	SUBQ       $0x01, DI
+	CMPQ       DI, $0x01
+	JGE        rest_heads
+
+rest_heads_done:
+	ADDQ $0x20, AX
+	ADDQ $0x20, CX
+	ADDQ $0x20, DX
+
+finish:
+	VZEROUPPER
+	RET
+
+// func adamWAVX2(p *float32, m *float32, v *float32, grad *float32, n int, c *float64)
+// Requires: AVX
+TEXT ·adamWAVX2(SB), NOSPLIT, $0-48
+	MOVQ p+0(FP), AX
+	MOVQ m+8(FP), CX
+	MOVQ v+16(FP), DX
+	MOVQ grad+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ c+40(FP), DI
+	CMPQ SI, $0x08
+	JLT  ones_done
+
+ones:
+	VMOVUPS      (AX), Y0
+	VCVTPS2PD    X0, Y0
+	VMOVUPS      (CX), Y1
+	VCVTPS2PD    X1, Y1
+	VMOVUPS      (DX), Y2
+	VCVTPS2PD    X2, Y2
+	VMOVUPS      (BX), Y3
+	VCVTPS2PD    X3, Y3
+	VBROADCASTSD (DI), Y4
+	VMULPD       Y4, Y3, Y3
+	VBROADCASTSD 8(DI), Y4
+	VMULPD       Y4, Y1, Y1
+	VBROADCASTSD 16(DI), Y4
+	VMULPD       Y3, Y4, Y4
+	VADDPD       Y4, Y1, Y1
+	VBROADCASTSD 24(DI), Y4
+	VMULPD       Y4, Y2, Y2
+	VBROADCASTSD 32(DI), Y4
+	VMULPD       Y3, Y4, Y4
+	VMULPD       Y3, Y4, Y4
+	VADDPD       Y4, Y2, Y2
+	VBROADCASTSD 64(DI), Y3
+	VMULPD       Y3, Y0, Y0
+	VBROADCASTSD 56(DI), Y3
+	VMULPD       Y1, Y3, Y3
+	VBROADCASTSD 40(DI), Y4
+	VMULPD       Y4, Y3, Y3
+	VBROADCASTSD 48(DI), Y4
+	VMULPD       Y2, Y4, Y4
+	VSQRTPD      Y4, Y4
+	VBROADCASTSD 72(DI), Y11
+	VADDPD       Y11, Y4, Y4
+	VDIVPD       Y4, Y3, Y3
+	VSUBPD       Y3, Y0, Y0
+	VMOVUPS      (AX), Y3
+	VEXTRACTF128 $0x01, Y3, X3
+	VCVTPS2PD    X3, Y3
+	VMOVUPS      (CX), Y4
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VMOVUPS      (DX), Y11
+	VEXTRACTF128 $0x01, Y11, X11
+	VCVTPS2PD    X11, Y11
+	VMOVUPS      (BX), Y12
+	VEXTRACTF128 $0x01, Y12, X12
+	VCVTPS2PD    X12, Y12
+	VBROADCASTSD (DI), Y13
+	VMULPD       Y13, Y12, Y12
+	VBROADCASTSD 8(DI), Y13
+	VMULPD       Y13, Y4, Y4
+	VBROADCASTSD 16(DI), Y13
+	VMULPD       Y12, Y13, Y13
+	VADDPD       Y13, Y4, Y4
+	VBROADCASTSD 24(DI), Y13
+	VMULPD       Y13, Y11, Y11
+	VBROADCASTSD 32(DI), Y13
+	VMULPD       Y12, Y13, Y13
+	VMULPD       Y12, Y13, Y13
+	VADDPD       Y13, Y11, Y11
+	VBROADCASTSD 64(DI), Y12
+	VMULPD       Y12, Y3, Y3
+	VBROADCASTSD 56(DI), Y12
+	VMULPD       Y4, Y12, Y12
+	VBROADCASTSD 40(DI), Y13
+	VMULPD       Y13, Y12, Y12
+	VBROADCASTSD 48(DI), Y13
+	VMULPD       Y11, Y13, Y13
+	VSQRTPD      Y13, Y13
+	VBROADCASTSD 72(DI), Y14
+	VADDPD       Y14, Y13, Y13
+	VDIVPD       Y13, Y12, Y12
+	VSUBPD       Y12, Y3, Y3
+	VCVTPD2PSY   Y0, X5
+	VCVTPD2PSY   Y3, X0
+	VINSERTF128  $0x01, X0, Y5, Y5
+	VMOVUPS      Y5, (AX)
+	VCVTPD2PSY   Y1, X6
+	VCVTPD2PSY   Y4, X0
+	VINSERTF128  $0x01, X0, Y6, Y6
+	VMOVUPS      Y6, (CX)
+	VCVTPD2PSY   Y2, X7
+	VCVTPD2PSY   Y11, X0
+	VINSERTF128  $0x01, X0, Y7, Y7
+	VMOVUPS      Y7, (DX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	ADDQ         $0x20, BX
+	SUBQ         $0x08, SI
+	CMPQ         SI, $0x08
+	JGE          ones
+
+ones_done:
+	TESTQ        SI, SI
+	JZ           finish
+	LEAQ         maskTableAVX2<>+0(SB), R8
+	MOVQ         $0x0000000000000008, R9
+	SUBQ         SI, R9
+	VMOVUPS      (R8)(R9*4), Y0
+	VMASKMOVPS   (AX), Y0, Y1
+	VCVTPS2PD    X1, Y1
+	VMASKMOVPS   (CX), Y0, Y2
+	VCVTPS2PD    X2, Y2
+	VMASKMOVPS   (DX), Y0, Y3
+	VCVTPS2PD    X3, Y3
+	VMASKMOVPS   (BX), Y0, Y4
+	VCVTPS2PD    X4, Y4
+	VBROADCASTSD (DI), Y5
+	VMULPD       Y5, Y4, Y4
+	VBROADCASTSD 8(DI), Y5
+	VMULPD       Y5, Y2, Y2
+	VBROADCASTSD 16(DI), Y5
+	VMULPD       Y4, Y5, Y5
+	VADDPD       Y5, Y2, Y2
+	VBROADCASTSD 24(DI), Y5
+	VMULPD       Y5, Y3, Y3
+	VBROADCASTSD 32(DI), Y5
+	VMULPD       Y4, Y5, Y5
+	VMULPD       Y4, Y5, Y5
+	VADDPD       Y5, Y3, Y3
+	VBROADCASTSD 64(DI), Y4
+	VMULPD       Y4, Y1, Y1
+	VBROADCASTSD 56(DI), Y4
+	VMULPD       Y2, Y4, Y4
+	VBROADCASTSD 40(DI), Y5
+	VMULPD       Y5, Y4, Y4
+	VBROADCASTSD 48(DI), Y5
+	VMULPD       Y3, Y5, Y5
+	VSQRTPD      Y5, Y5
+	VBROADCASTSD 72(DI), Y6
+	VADDPD       Y6, Y5, Y5
+	VDIVPD       Y5, Y4, Y4
+	VSUBPD       Y4, Y1, Y1
+	VMASKMOVPS   (AX), Y0, Y4
+	VEXTRACTF128 $0x01, Y4, X4
+	VCVTPS2PD    X4, Y4
+	VMASKMOVPS   (CX), Y0, Y5
+	VEXTRACTF128 $0x01, Y5, X5
+	VCVTPS2PD    X5, Y5
+	VMASKMOVPS   (DX), Y0, Y6
+	VEXTRACTF128 $0x01, Y6, X6
+	VCVTPS2PD    X6, Y6
+	VMASKMOVPS   (BX), Y0, Y7
+	VEXTRACTF128 $0x01, Y7, X7
+	VCVTPS2PD    X7, Y7
+	VBROADCASTSD (DI), Y11
+	VMULPD       Y11, Y7, Y7
+	VBROADCASTSD 8(DI), Y11
+	VMULPD       Y11, Y5, Y5
+	VBROADCASTSD 16(DI), Y11
+	VMULPD       Y7, Y11, Y11
+	VADDPD       Y11, Y5, Y5
+	VBROADCASTSD 24(DI), Y11
+	VMULPD       Y11, Y6, Y6
+	VBROADCASTSD 32(DI), Y11
+	VMULPD       Y7, Y11, Y11
+	VMULPD       Y7, Y11, Y11
+	VADDPD       Y11, Y6, Y6
+	VBROADCASTSD 64(DI), Y7
+	VMULPD       Y7, Y4, Y4
+	VBROADCASTSD 56(DI), Y7
+	VMULPD       Y5, Y7, Y7
+	VBROADCASTSD 40(DI), Y11
+	VMULPD       Y11, Y7, Y7
+	VBROADCASTSD 48(DI), Y11
+	VMULPD       Y6, Y11, Y11
+	VSQRTPD      Y11, Y11
+	VBROADCASTSD 72(DI), Y12
+	VADDPD       Y12, Y11, Y11
+	VDIVPD       Y11, Y7, Y7
+	VSUBPD       Y7, Y4, Y4
+	VCVTPD2PSY   Y1, X8
+	VCVTPD2PSY   Y4, X1
+	VINSERTF128  $0x01, X1, Y8, Y8
+	VMASKMOVPS   Y8, Y0, (AX)
+	VCVTPD2PSY   Y2, X9
+	VCVTPD2PSY   Y5, X1
+	VINSERTF128  $0x01, X1, Y9, Y9
+	VMASKMOVPS   Y9, Y0, (CX)
+	VCVTPD2PSY   Y3, X10
+	VCVTPD2PSY   Y6, X1
+	VINSERTF128  $0x01, X1, Y10, Y10
+	VMASKMOVPS   Y10, Y0, (DX)
+
+finish:
+	VZEROUPPER
+	RET
+
+// func sumSquares64AVX2(a *float32, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·sumSquares64AVX2(SB), NOSPLIT, $0-24
+	MOVQ   a+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	CMPQ   CX, $0x10
+	JLT    twos_done
+
+twos:
+	VMOVUPS      (AX), Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X5, Y5
+	VFMADD231PD  Y4, Y4, Y0
+	VFMADD231PD  Y5, Y5, Y1
+	VMOVUPS      32(AX), Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X5, Y5
+	VFMADD231PD  Y4, Y4, Y2
+	VFMADD231PD  Y5, Y5, Y3
+	ADDQ         $0x40, AX
+	SUBQ         $0x10, CX
+	CMPQ         CX, $0x10
+	JGE          twos
+
+twos_done:
+	CMPQ CX, $0x08
+	JLT  ones_done
+
+ones:
+	VMOVUPS      (AX), Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X5, Y5
+	VFMADD231PD  Y4, Y4, Y0
+	VFMADD231PD  Y5, Y5, Y1
+	ADDQ         $0x20, AX
+	SUBQ         $0x08, CX
+	CMPQ         CX, $0x08
+	JGE          ones
+
+ones_done:
+	TESTQ        CX, CX
+	JZ           finish
+	LEAQ         maskTableAVX2<>+0(SB), DX
+	MOVQ         $0x0000000000000008, BX
+	SUBQ         CX, BX
+	VMOVUPS      (DX)(BX*4), Y4
+	VMASKMOVPS   (AX), Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X5, Y5
+	VFMADD231PD  Y4, Y4, Y2
+	VFMADD231PD  Y5, Y5, Y3
+
+finish:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func dot64AVX2(a *float32, b *float32, n int) float64
+// Requires: AVX, FMA3, SSE2
+TEXT ·dot64AVX2(SB), NOSPLIT, $0-32
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	CMPQ   DX, $0x10
+	JLT    twos_done
+
+twos:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      (CX), Y5
+	VEXTRACTF128 $0x01, Y4, X6
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X6, Y6
+	VEXTRACTF128 $0x01, Y5, X7
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X7, Y7
+	VFMADD231PD  Y4, Y5, Y0
+	VFMADD231PD  Y6, Y7, Y1
+	VMOVUPS      32(AX), Y4
+	VMOVUPS      32(CX), Y5
+	VEXTRACTF128 $0x01, Y4, X6
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X6, Y6
+	VEXTRACTF128 $0x01, Y5, X7
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X7, Y7
+	VFMADD231PD  Y4, Y5, Y2
+	VFMADD231PD  Y6, Y7, Y3
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, DX
+	CMPQ         DX, $0x10
+	JGE          twos
+
+twos_done:
+	CMPQ DX, $0x08
+	JLT  ones_done
+
+ones:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      (CX), Y5
+	VEXTRACTF128 $0x01, Y4, X6
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X6, Y6
+	VEXTRACTF128 $0x01, Y5, X7
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X7, Y7
+	VFMADD231PD  Y4, Y5, Y0
+	VFMADD231PD  Y6, Y7, Y1
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	SUBQ         $0x08, DX
+	CMPQ         DX, $0x08
+	JGE          ones
+
+ones_done:
+	TESTQ        DX, DX
+	JZ           finish
+	LEAQ         maskTableAVX2<>+0(SB), BX
+	MOVQ         $0x0000000000000008, SI
+	SUBQ         DX, SI
+	VMOVUPS      (BX)(SI*4), Y4
+	VMASKMOVPS   (AX), Y4, Y5
+	VMASKMOVPS   (CX), Y4, Y4
+	VEXTRACTF128 $0x01, Y5, X6
+	VCVTPS2PD    X5, Y5
+	VCVTPS2PD    X6, Y6
+	VEXTRACTF128 $0x01, Y4, X7
+	VCVTPS2PD    X4, Y4
+	VCVTPS2PD    X7, Y7
+	VFMADD231PD  Y5, Y4, Y2
+	VFMADD231PD  Y6, Y7, Y3
+
+finish:
+	VADDPD       Y1, Y0, Y0
+	VADDPD       Y3, Y2, Y2
+	VADDPD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDSD       X1, X0, X0
+	MOVSD        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func dropAVX2(y *float32, x *float32, words *float32, n int, p float32, keep float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·dropAVX2(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         words+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        p+32(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        keep+36(FP), X1
+	VBROADCASTSS X1, Y1
+	CMPQ         BX, $0x08
+	JLT          ones_done
+
+ones:
+	VMOVUPS   (CX), Y2
+	VMOVUPS   (DX), Y3
+	VPSRLD    $0x09, Y3, Y3
+	VCVTDQ2PS Y3, Y3
+	VADDPS    constantsAVX2<>+480(SB), Y3, Y3
+	VMULPS    constantsAVX2<>+512(SB), Y3, Y3
+	VMULPS    Y1, Y2, Y2
+	VCMPPS    $0x0d, Y0, Y3, Y3
+	VANDPS    Y3, Y2, Y2
+	VMOVUPS   Y2, (AX)
+	ADDQ      $0x20, AX
+	ADDQ      $0x20, CX
+	ADDQ      $0x20, DX
+	SUBQ      $0x08, BX
+	CMPQ      BX, $0x08
+	JGE       ones
+
+ones_done:
+	TESTQ      BX, BX
+	JZ         finish
+	LEAQ       maskTableAVX2<>+0(SB), SI
+	MOVQ       $0x0000000000000008, DI
+	SUBQ       BX, DI
+	VMOVUPS    (SI)(DI*4), Y2
+	VMASKMOVPS (CX), Y2, Y3
+	VMASKMOVPS (DX), Y2, Y4
+	VPSRLD     $0x09, Y4, Y4
+	VCVTDQ2PS  Y4, Y4
+	VADDPS     constantsAVX2<>+480(SB), Y4, Y4
+	VMULPS     constantsAVX2<>+512(SB), Y4, Y4
+	VMULPS     Y1, Y3, Y3
+	VCMPPS     $0x0d, Y0, Y4, Y4
+	VANDPS     Y4, Y3, Y3
+	VMASKMOVPS Y3, Y2, (AX)
+
+finish:
+	VZEROUPPER
+	RET

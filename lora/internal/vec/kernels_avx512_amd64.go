@@ -78,3 +78,38 @@ func softmaxBackAVX512(p *float32, dp *float32, lse *float32, d *float32, n int)
 //
 //go:noescape
 func philoxAVX512(words *uint32, blocks int, counter uint64, index uint32, step uint32, k0 uint32, k1 uint32)
+
+// addRowsAVX512 adds to y[j] the numbers x[r*stride+j] of all rows, in order.
+//
+//go:noescape
+func addRowsAVX512(y *float32, x *float32, sx int, n int, rows int)
+
+// addProductsAVX512 adds to y[j] the products a[r*stride+j]*b[r*stride+j]*s[r] of all rows, in order.
+//
+//go:noescape
+func addProductsAVX512(y *float32, a *float32, sa int, b *float32, sb int, s *float32, n int, rows int)
+
+// rotateAVX512 turns the pairs x[2*h*n+i], x[(2*h+1)*n+i] of every head h by cos[i] and sign*sin[i].
+//
+//go:noescape
+func rotateAVX512(x *float32, cos *float32, sin *float32, n int, heads int, sign float32)
+
+// adamWAVX512 is adamWGo.
+//
+//go:noescape
+func adamWAVX512(p *float32, m *float32, v *float32, grad *float32, n int, c *float64)
+
+// sumSquares64AVX512 returns the sum of a[i]*a[i] in float64.
+//
+//go:noescape
+func sumSquares64AVX512(a *float32, n int) float64
+
+// dot64AVX512 returns the sum of a[i]*b[i] in float64.
+//
+//go:noescape
+func dot64AVX512(a *float32, b *float32, n int) float64
+
+// dropAVX512 sets y[i] = x[i]*keep, or 0 where (words[i]>>9 + 0.5) / 2^23 is below p.
+//
+//go:noescape
+func dropAVX512(y *float32, x *float32, words *float32, n int, p float32, keep float32)

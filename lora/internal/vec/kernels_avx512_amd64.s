@@ -244,7 +244,39 @@ DATA constantsAVX512<>+944(SB)/4, $0x4affffff
 DATA constantsAVX512<>+948(SB)/4, $0x4affffff
 DATA constantsAVX512<>+952(SB)/4, $0x4affffff
 DATA constantsAVX512<>+956(SB)/4, $0x4affffff
-GLOBL constantsAVX512<>(SB), RODATA|NOPTR, $960
+DATA constantsAVX512<>+960(SB)/4, $0x3f000000
+DATA constantsAVX512<>+964(SB)/4, $0x3f000000
+DATA constantsAVX512<>+968(SB)/4, $0x3f000000
+DATA constantsAVX512<>+972(SB)/4, $0x3f000000
+DATA constantsAVX512<>+976(SB)/4, $0x3f000000
+DATA constantsAVX512<>+980(SB)/4, $0x3f000000
+DATA constantsAVX512<>+984(SB)/4, $0x3f000000
+DATA constantsAVX512<>+988(SB)/4, $0x3f000000
+DATA constantsAVX512<>+992(SB)/4, $0x3f000000
+DATA constantsAVX512<>+996(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1000(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1004(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1008(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1012(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1016(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1020(SB)/4, $0x3f000000
+DATA constantsAVX512<>+1024(SB)/4, $0x34000000
+DATA constantsAVX512<>+1028(SB)/4, $0x34000000
+DATA constantsAVX512<>+1032(SB)/4, $0x34000000
+DATA constantsAVX512<>+1036(SB)/4, $0x34000000
+DATA constantsAVX512<>+1040(SB)/4, $0x34000000
+DATA constantsAVX512<>+1044(SB)/4, $0x34000000
+DATA constantsAVX512<>+1048(SB)/4, $0x34000000
+DATA constantsAVX512<>+1052(SB)/4, $0x34000000
+DATA constantsAVX512<>+1056(SB)/4, $0x34000000
+DATA constantsAVX512<>+1060(SB)/4, $0x34000000
+DATA constantsAVX512<>+1064(SB)/4, $0x34000000
+DATA constantsAVX512<>+1068(SB)/4, $0x34000000
+DATA constantsAVX512<>+1072(SB)/4, $0x34000000
+DATA constantsAVX512<>+1076(SB)/4, $0x34000000
+DATA constantsAVX512<>+1080(SB)/4, $0x34000000
+DATA constantsAVX512<>+1084(SB)/4, $0x34000000
+GLOBL constantsAVX512<>(SB), RODATA|NOPTR, $1088
 
 // func dotAVX512(a *float32, b *float32, n int) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
@@ -1295,3 +1327,750 @@ DATA philoxTableAVX512<>+360(SB)/8, $0x0000000000000006
 DATA philoxTableAVX512<>+368(SB)/8, $0x0000000000000003
 DATA philoxTableAVX512<>+376(SB)/8, $0x0000000000000007
 GLOBL philoxTableAVX512<>(SB), RODATA|NOPTR, $384
+
+// func addRowsAVX512(y *float32, x *float32, sx int, n int, rows int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ y+0(FP), AX
+	MOVQ n+24(FP), CX
+	MOVQ x+8(FP), DX
+	MOVQ sx+16(FP), BX
+	SHLQ $0x02, BX
+	CMPQ CX, $0x40
+	JLT  fours_done
+
+fours:
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	MOVQ    DX, SI
+	MOVQ    rows+32(FP), DI
+	CMPQ    DI, $0x01
+	JLT     fours_rows_done
+
+fours_rows:
+	VMOVUPS (SI), Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(SI), Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(SI), Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(SI), Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    BX, SI
+	SUBQ    $0x01, DI
+	CMPQ    DI, $0x01
+	JGE     fours_rows
+
+fours_rows_done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    $0x00000100, AX
+	ADDQ    $0x00000100, DX
+	SUBQ    $0x40, CX
+	CMPQ    CX, $0x40
+	JGE     fours
+
+fours_done:
+	CMPQ CX, $0x10
+	JLT  ones_done
+
+ones:
+	VMOVUPS (AX), Z0
+	MOVQ    DX, SI
+	MOVQ    rows+32(FP), DI
+	CMPQ    DI, $0x01
+	JLT     ones_rows_done
+
+ones_rows:
+	VMOVUPS (SI), Z1
+	VADDPS  Z1, Z0, Z0
+	ADDQ    BX, SI
+	SUBQ    $0x01, DI
+	CMPQ    DI, $0x01
+	JGE     ones_rows
+
+ones_rows_done:
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, CX
+	CMPQ    CX, $0x10
+	JGE     ones
+
+ones_done:
+	TESTQ     CX, CX
+	JZ        finish
+	MOVQ      $-1, SI
+	BZHIQ     CX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX), K1, Z0
+	MOVQ      DX, CX
+	MOVQ      rows+32(FP), SI
+	CMPQ      SI, $0x01
+	JLT       rest_rows_done
+
+rest_rows:
+	VMOVUPS.Z (CX), K1, Z1
+	VADDPS    Z1, Z0, Z0
+	ADDQ      BX, CX
+	SUBQ      $0x01, SI
+	CMPQ      SI, $0x01
+	JGE       rest_rows
+
+rest_rows_done:
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+
+finish:
+	VZEROUPPER
+	RET
+
+// func addProductsAVX512(y *float32, a *float32, sa int, b *float32, sb int, s *float32, n int, rows int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·addProductsAVX512(SB), NOSPLIT, $0-64
+	MOVQ y+0(FP), AX
+	MOVQ n+48(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ sa+16(FP), BX
+	SHLQ $0x02, BX
+	MOVQ b+24(FP), SI
+	MOVQ sb+32(FP), DI
+	SHLQ $0x02, DI
+	CMPQ CX, $0x40
+	JLT  fours_done
+
+fours:
+	VMOVUPS (AX), Z0
+	VMOVUPS 64(AX), Z1
+	VMOVUPS 128(AX), Z2
+	VMOVUPS 192(AX), Z3
+	MOVQ    DX, R8
+	MOVQ    SI, R9
+	MOVQ    s+40(FP), R10
+	MOVQ    rows+56(FP), R11
+	CMPQ    R11, $0x01
+	JLT     fours_rows_done
+
+fours_rows:
+	VBROADCASTSS (R10), Z4
+	ADDQ         $0x04, R10
+	VMOVUPS      (R8), Z5
+	VMOVUPS      (R9), Z6
+	VMULPS       Z6, Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VADDPS       Z5, Z0, Z0
+	VMOVUPS      64(R8), Z5
+	VMOVUPS      64(R9), Z6
+	VMULPS       Z6, Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VADDPS       Z5, Z1, Z1
+	VMOVUPS      128(R8), Z5
+	VMOVUPS      128(R9), Z6
+	VMULPS       Z6, Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VADDPS       Z5, Z2, Z2
+	VMOVUPS      192(R8), Z5
+	VMOVUPS      192(R9), Z6
+	VMULPS       Z6, Z5, Z5
+	VMULPS       Z4, Z5, Z5
+	VADDPS       Z5, Z3, Z3
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	SUBQ         $0x01, R11
+	CMPQ         R11, $0x01
+	JGE          fours_rows
+
+fours_rows_done:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS Z3, 192(AX)
+	ADDQ    $0x00000100, AX
+	ADDQ    $0x00000100, DX
+	ADDQ    $0x00000100, SI
+	SUBQ    $0x40, CX
+	CMPQ    CX, $0x40
+	JGE     fours
+
+fours_done:
+	CMPQ CX, $0x10
+	JLT  ones_done
+
+ones:
+	VMOVUPS (AX), Z0
+	MOVQ    DX, R8
+	MOVQ    SI, R9
+	MOVQ    s+40(FP), R10
+	MOVQ    rows+56(FP), R11
+	CMPQ    R11, $0x01
+	JLT     ones_rows_done
+
+ones_rows:
+	VBROADCASTSS (R10), Z1
+	ADDQ         $0x04, R10
+	VMOVUPS      (R8), Z2
+	VMOVUPS      (R9), Z3
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VADDPS       Z2, Z0, Z0
+	ADDQ         BX, R8
+	ADDQ         DI, R9
+	SUBQ         $0x01, R11
+	CMPQ         R11, $0x01
+	JGE          ones_rows
+
+ones_rows_done:
+	VMOVUPS Z0, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, SI
+	SUBQ    $0x10, CX
+	CMPQ    CX, $0x10
+	JGE     ones
+
+ones_done:
+	TESTQ     CX, CX
+	JZ        finish
+	MOVQ      $-1, R8
+	BZHIQ     CX, R8, R8
+	KMOVW     R8, K1
+	VMOVUPS.Z (AX), K1, Z0
+	MOVQ      DX, CX
+	MOVQ      SI, R8
+	MOVQ      s+40(FP), R9
+	MOVQ      rows+56(FP), R10
+	CMPQ      R10, $0x01
+	JLT       rest_rows_done
+
+rest_rows:
+	VBROADCASTSS (R9), Z1
+	ADDQ         $0x04, R9
+	VMOVUPS.Z    (CX), K1, Z2
+	VMOVUPS.Z    (R8), K1, Z3
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VADDPS       Z2, Z0, Z0
+	ADDQ         BX, CX
+	ADDQ         DI, R8
+	SUBQ         $0x01, R10
+	CMPQ         R10, $0x01
+	JGE          rest_rows
+
+rest_rows_done:
+	VMOVUPS Z0, K1, (AX)
+	ADDQ    $0x40, AX
+	ADDQ    $0x40, DX
+	ADDQ    $0x40, SI
+
+finish:
+	VZEROUPPER
+	RET
+
+// func rotateAVX512(x *float32, cos *float32, sin *float32, n int, heads int, sign float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·rotateAVX512(SB), NOSPLIT, $0-44
+	MOVQ         x+0(FP), AX
+	MOVQ         cos+8(FP), CX
+	MOVQ         sin+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        sign+40(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVQ         BX, SI
+	SHLQ         $0x02, SI
+	CMPQ         BX, $0x10
+	JLT          ones_done
+
+ones:
+	MOVQ    heads+32(FP), R8
+	VMOVUPS (CX), Z1
+	VMOVUPS (DX), Z2
+	VMULPS  Z0, Z2, Z2
+	MOVQ    AX, DI
+	CMPQ    R8, $0x01
+	JLT     ones_heads_done
+
+ones_heads:
+	VMOVUPS (DI), Z3
+	VMOVUPS (DI)(SI*1), Z4
+	VMULPS  Z1, Z3, Z5
+	VMULPS  Z2, Z4, Z6
+	VSUBPS  Z6, Z5, Z5
+	VMOVUPS Z5, (DI)
+	VMULPS  Z1, Z4, Z4
+	VMULPS  Z2, Z3, Z3
+	VADDPS  Z3, Z4, Z4
+	VMOVUPS Z4, (DI)(SI*1)
+	LEAQ    (DI)(SI*2), DI
+	SUBQ    $0x01, R8
+	CMPQ    R8, $0x01
+	JGE     ones_heads
+
+ones_heads_done:
+	ADDQ $0x40, AX
+	ADDQ $0x40, CX
+	ADDQ $0x40, DX
+	SUBQ $0x10, BX
+	CMPQ BX, $0x10
+	JGE  ones
+
+ones_done:
+	TESTQ     BX, BX
+	JZ        finish
+	MOVQ      $-1, DI
+	BZHIQ     BX, DI, DI
+	KMOVW     DI, K1
+	MOVQ      heads+32(FP), DI
+	VMOVUPS.Z (CX), K1, Z1
+	VMOVUPS.Z (DX), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	MOVQ      AX, BX
+	CMPQ      DI, $0x01
+	JLT       rest_heads_done
+
+rest_heads:
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS.Z (BX)(SI*1), K1, Z3
+	VMULPS    Z1, Z0, Z4
+	VMULPS    Z2, Z3, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMOVUPS   Z4, K1, (BX)
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z2, Z0, Z0
+	VADDPS    Z0, Z3, Z3
+	VMOVUPS   Z3, K1, (BX)(SI*1)
+	LEAQ      (BX)(SI*2), BX
+	SUBQ      $0x01, DI
+	CMPQ      DI, $0x01
+	JGE       rest_heads
+
+rest_heads_done:
+	ADDQ $0x40, AX
+	ADDQ $0x40, CX
+	ADDQ $0x40, DX
+
+finish:
+	VZEROUPPER
+	RET
+
+// func adamWAVX512(p *float32, m *float32, v *float32, grad *float32, n int, c *float64)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·adamWAVX512(SB), NOSPLIT, $0-48
+	MOVQ p+0(FP), AX
+	MOVQ m+8(FP), CX
+	MOVQ v+16(FP), DX
+	MOVQ grad+24(FP), BX
+	MOVQ n+32(FP), SI
+	MOVQ c+40(FP), DI
+	CMPQ SI, $0x10
+	JLT  ones_done
+
+ones:
+	VMOVUPS       (AX), Z0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS       (CX), Z1
+	VCVTPS2PD     Y1, Z1
+	VMOVUPS       (DX), Z2
+	VCVTPS2PD     Y2, Z2
+	VMOVUPS       (BX), Z3
+	VCVTPS2PD     Y3, Z3
+	VBROADCASTSD  (DI), Z4
+	VMULPD        Z4, Z3, Z3
+	VBROADCASTSD  8(DI), Z4
+	VMULPD        Z4, Z1, Z1
+	VBROADCASTSD  16(DI), Z4
+	VMULPD        Z3, Z4, Z4
+	VADDPD        Z4, Z1, Z1
+	VBROADCASTSD  24(DI), Z4
+	VMULPD        Z4, Z2, Z2
+	VBROADCASTSD  32(DI), Z4
+	VMULPD        Z3, Z4, Z4
+	VMULPD        Z3, Z4, Z4
+	VADDPD        Z4, Z2, Z2
+	VBROADCASTSD  64(DI), Z3
+	VMULPD        Z3, Z0, Z0
+	VBROADCASTSD  56(DI), Z3
+	VMULPD        Z1, Z3, Z3
+	VBROADCASTSD  40(DI), Z4
+	VMULPD        Z4, Z3, Z3
+	VBROADCASTSD  48(DI), Z4
+	VMULPD        Z2, Z4, Z4
+	VSQRTPD       Z4, Z4
+	VBROADCASTSD  72(DI), Z11
+	VADDPD        Z11, Z4, Z4
+	VDIVPD        Z4, Z3, Z3
+	VSUBPD        Z3, Z0, Z0
+	VMOVUPS       (AX), Z3
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVUPS       (CX), Z4
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS       (DX), Z11
+	VEXTRACTF64X4 $0x01, Z11, Y11
+	VCVTPS2PD     Y11, Z11
+	VMOVUPS       (BX), Z12
+	VEXTRACTF64X4 $0x01, Z12, Y12
+	VCVTPS2PD     Y12, Z12
+	VBROADCASTSD  (DI), Z13
+	VMULPD        Z13, Z12, Z12
+	VBROADCASTSD  8(DI), Z13
+	VMULPD        Z13, Z4, Z4
+	VBROADCASTSD  16(DI), Z13
+	VMULPD        Z12, Z13, Z13
+	VADDPD        Z13, Z4, Z4
+	VBROADCASTSD  24(DI), Z13
+	VMULPD        Z13, Z11, Z11
+	VBROADCASTSD  32(DI), Z13
+	VMULPD        Z12, Z13, Z13
+	VMULPD        Z12, Z13, Z13
+	VADDPD        Z13, Z11, Z11
+	VBROADCASTSD  64(DI), Z12
+	VMULPD        Z12, Z3, Z3
+	VBROADCASTSD  56(DI), Z12
+	VMULPD        Z4, Z12, Z12
+	VBROADCASTSD  40(DI), Z13
+	VMULPD        Z13, Z12, Z12
+	VBROADCASTSD  48(DI), Z13
+	VMULPD        Z11, Z13, Z13
+	VSQRTPD       Z13, Z13
+	VBROADCASTSD  72(DI), Z14
+	VADDPD        Z14, Z13, Z13
+	VDIVPD        Z13, Z12, Z12
+	VSUBPD        Z12, Z3, Z3
+	VCVTPD2PS     Z0, Y5
+	VCVTPD2PS     Z3, Y0
+	VINSERTF64X4  $0x01, Y0, Z5, Z5
+	VMOVUPS       Z5, (AX)
+	VCVTPD2PS     Z1, Y6
+	VCVTPD2PS     Z4, Y0
+	VINSERTF64X4  $0x01, Y0, Z6, Z6
+	VMOVUPS       Z6, (CX)
+	VCVTPD2PS     Z2, Y7
+	VCVTPD2PS     Z11, Y0
+	VINSERTF64X4  $0x01, Y0, Z7, Z7
+	VMOVUPS       Z7, (DX)
+	ADDQ          $0x40, AX
+	ADDQ          $0x40, CX
+	ADDQ          $0x40, DX
+	ADDQ          $0x40, BX
+	SUBQ          $0x10, SI
+	CMPQ          SI, $0x10
+	JGE           ones
+
+ones_done:
+	TESTQ         SI, SI
+	JZ            finish
+	MOVQ          $-1, R8
+	BZHIQ         SI, R8, R8
+	KMOVW         R8, K1
+	VMOVUPS.Z     (AX), K1, Z0
+	VCVTPS2PD     Y0, Z0
+	VMOVUPS.Z     (CX), K1, Z1
+	VCVTPS2PD     Y1, Z1
+	VMOVUPS.Z     (DX), K1, Z2
+	VCVTPS2PD     Y2, Z2
+	VMOVUPS.Z     (BX), K1, Z3
+	VCVTPS2PD     Y3, Z3
+	VBROADCASTSD  (DI), Z4
+	VMULPD        Z4, Z3, Z3
+	VBROADCASTSD  8(DI), Z4
+	VMULPD        Z4, Z1, Z1
+	VBROADCASTSD  16(DI), Z4
+	VMULPD        Z3, Z4, Z4
+	VADDPD        Z4, Z1, Z1
+	VBROADCASTSD  24(DI), Z4
+	VMULPD        Z4, Z2, Z2
+	VBROADCASTSD  32(DI), Z4
+	VMULPD        Z3, Z4, Z4
+	VMULPD        Z3, Z4, Z4
+	VADDPD        Z4, Z2, Z2
+	VBROADCASTSD  64(DI), Z3
+	VMULPD        Z3, Z0, Z0
+	VBROADCASTSD  56(DI), Z3
+	VMULPD        Z1, Z3, Z3
+	VBROADCASTSD  40(DI), Z4
+	VMULPD        Z4, Z3, Z3
+	VBROADCASTSD  48(DI), Z4
+	VMULPD        Z2, Z4, Z4
+	VSQRTPD       Z4, Z4
+	VBROADCASTSD  72(DI), Z5
+	VADDPD        Z5, Z4, Z4
+	VDIVPD        Z4, Z3, Z3
+	VSUBPD        Z3, Z0, Z0
+	VMOVUPS.Z     (AX), K1, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y3
+	VCVTPS2PD     Y3, Z3
+	VMOVUPS.Z     (CX), K1, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y4
+	VCVTPS2PD     Y4, Z4
+	VMOVUPS.Z     (DX), K1, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y5
+	VCVTPS2PD     Y5, Z5
+	VMOVUPS.Z     (BX), K1, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y6
+	VCVTPS2PD     Y6, Z6
+	VBROADCASTSD  (DI), Z7
+	VMULPD        Z7, Z6, Z6
+	VBROADCASTSD  8(DI), Z7
+	VMULPD        Z7, Z4, Z4
+	VBROADCASTSD  16(DI), Z7
+	VMULPD        Z6, Z7, Z7
+	VADDPD        Z7, Z4, Z4
+	VBROADCASTSD  24(DI), Z7
+	VMULPD        Z7, Z5, Z5
+	VBROADCASTSD  32(DI), Z7
+	VMULPD        Z6, Z7, Z7
+	VMULPD        Z6, Z7, Z7
+	VADDPD        Z7, Z5, Z5
+	VBROADCASTSD  64(DI), Z6
+	VMULPD        Z6, Z3, Z3
+	VBROADCASTSD  56(DI), Z6
+	VMULPD        Z4, Z6, Z6
+	VBROADCASTSD  40(DI), Z7
+	VMULPD        Z7, Z6, Z6
+	VBROADCASTSD  48(DI), Z7
+	VMULPD        Z5, Z7, Z7
+	VSQRTPD       Z7, Z7
+	VBROADCASTSD  72(DI), Z11
+	VADDPD        Z11, Z7, Z7
+	VDIVPD        Z7, Z6, Z6
+	VSUBPD        Z6, Z3, Z3
+	VCVTPD2PS     Z0, Y8
+	VCVTPD2PS     Z3, Y0
+	VINSERTF64X4  $0x01, Y0, Z8, Z8
+	VMOVUPS       Z8, K1, (AX)
+	VCVTPD2PS     Z1, Y9
+	VCVTPD2PS     Z4, Y0
+	VINSERTF64X4  $0x01, Y0, Z9, Z9
+	VMOVUPS       Z9, K1, (CX)
+	VCVTPD2PS     Z2, Y10
+	VCVTPD2PS     Z5, Y0
+	VINSERTF64X4  $0x01, Y0, Z10, Z10
+	VMOVUPS       Z10, K1, (DX)
+
+finish:
+	VZEROUPPER
+	RET
+
+// func sumSquares64AVX512(a *float32, n int) float64
+// Requires: AVX, AVX512F, BMI2, SSE2
+TEXT ·sumSquares64AVX512(SB), NOSPLIT, $0-24
+	MOVQ   a+0(FP), AX
+	MOVQ   n+8(FP), CX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	CMPQ   CX, $0x20
+	JLT    twos_done
+
+twos:
+	VMOVUPS       (AX), Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y5, Z5
+	VFMADD231PD   Z4, Z4, Z0
+	VFMADD231PD   Z5, Z5, Z1
+	VMOVUPS       64(AX), Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y5, Z5
+	VFMADD231PD   Z4, Z4, Z2
+	VFMADD231PD   Z5, Z5, Z3
+	ADDQ          $0x00000080, AX
+	SUBQ          $0x20, CX
+	CMPQ          CX, $0x20
+	JGE           twos
+
+twos_done:
+	CMPQ CX, $0x10
+	JLT  ones_done
+
+ones:
+	VMOVUPS       (AX), Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y5, Z5
+	VFMADD231PD   Z4, Z4, Z0
+	VFMADD231PD   Z5, Z5, Z1
+	ADDQ          $0x40, AX
+	SUBQ          $0x10, CX
+	CMPQ          CX, $0x10
+	JGE           ones
+
+ones_done:
+	TESTQ         CX, CX
+	JZ            finish
+	MOVQ          $-1, DX
+	BZHIQ         CX, DX, DX
+	KMOVW         DX, K1
+	VMOVUPS.Z     (AX), K1, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y5, Z5
+	VFMADD231PD   Z4, Z4, Z2
+	VFMADD231PD   Z5, Z5, Z3
+
+finish:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	MOVSD         X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+// func dot64AVX512(a *float32, b *float32, n int) float64
+// Requires: AVX, AVX512F, BMI2, SSE2
+TEXT ·dot64AVX512(SB), NOSPLIT, $0-32
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	CMPQ   DX, $0x20
+	JLT    twos_done
+
+twos:
+	VMOVUPS       (AX), Z4
+	VMOVUPS       (CX), Z5
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y6, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VCVTPS2PD     Y5, Z5
+	VCVTPS2PD     Y7, Z7
+	VFMADD231PD   Z4, Z5, Z0
+	VFMADD231PD   Z6, Z7, Z1
+	VMOVUPS       64(AX), Z4
+	VMOVUPS       64(CX), Z5
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y6, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VCVTPS2PD     Y5, Z5
+	VCVTPS2PD     Y7, Z7
+	VFMADD231PD   Z4, Z5, Z2
+	VFMADD231PD   Z6, Z7, Z3
+	ADDQ          $0x00000080, AX
+	ADDQ          $0x00000080, CX
+	SUBQ          $0x20, DX
+	CMPQ          DX, $0x20
+	JGE           twos
+
+twos_done:
+	CMPQ DX, $0x10
+	JLT  ones_done
+
+ones:
+	VMOVUPS       (AX), Z4
+	VMOVUPS       (CX), Z5
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y6, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VCVTPS2PD     Y5, Z5
+	VCVTPS2PD     Y7, Z7
+	VFMADD231PD   Z4, Z5, Z0
+	VFMADD231PD   Z6, Z7, Z1
+	ADDQ          $0x40, AX
+	ADDQ          $0x40, CX
+	SUBQ          $0x10, DX
+	CMPQ          DX, $0x10
+	JGE           ones
+
+ones_done:
+	TESTQ         DX, DX
+	JZ            finish
+	MOVQ          $-1, BX
+	BZHIQ         DX, BX, BX
+	KMOVW         BX, K1
+	VMOVUPS.Z     (AX), K1, Z4
+	VMOVUPS.Z     (CX), K1, Z5
+	VEXTRACTF64X4 $0x01, Z4, Y6
+	VCVTPS2PD     Y4, Z4
+	VCVTPS2PD     Y6, Z6
+	VEXTRACTF64X4 $0x01, Z5, Y7
+	VCVTPS2PD     Y5, Z5
+	VCVTPS2PD     Y7, Z7
+	VFMADD231PD   Z4, Z5, Z2
+	VFMADD231PD   Z6, Z7, Z3
+
+finish:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDSD        X1, X0, X0
+	MOVSD         X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func dropAVX512(y *float32, x *float32, words *float32, n int, p float32, keep float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·dropAVX512(SB), NOSPLIT, $0-40
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         words+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVSS        p+32(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        keep+36(FP), X1
+	VBROADCASTSS X1, Z1
+	CMPQ         BX, $0x10
+	JLT          ones_done
+
+ones:
+	VMOVUPS   (CX), Z2
+	VMOVUPS   (DX), Z3
+	VPSRLD    $0x09, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VADDPS    constantsAVX512<>+960(SB), Z3, Z3
+	VMULPS    constantsAVX512<>+1024(SB), Z3, Z3
+	VMULPS    Z1, Z2, Z2
+	VCMPPS    $0x0d, Z0, Z3, K1
+	VMOVUPS.Z Z2, K1, Z2
+	VMOVUPS   Z2, (AX)
+	ADDQ      $0x40, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, DX
+	SUBQ      $0x10, BX
+	CMPQ      BX, $0x10
+	JGE       ones
+
+ones_done:
+	TESTQ     BX, BX
+	JZ        finish
+	MOVQ      $-1, SI
+	BZHIQ     BX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (CX), K1, Z2
+	VMOVUPS.Z (DX), K1, Z3
+	VPSRLD    $0x09, Z3, Z3
+	VCVTDQ2PS Z3, Z3
+	VADDPS    constantsAVX512<>+960(SB), Z3, Z3
+	VMULPS    constantsAVX512<>+1024(SB), Z3, Z3
+	VMULPS    Z1, Z2, Z2
+	VCMPPS    $0x0d, Z0, Z3, K2
+	VMOVUPS.Z Z2, K2, Z2
+	VMOVUPS   Z2, K1, (AX)
+
+finish:
+	VZEROUPPER
+	RET

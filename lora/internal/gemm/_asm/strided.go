@@ -24,7 +24,7 @@ type stridedTile struct {
 	register      func() reg.VecVirtual
 
 	k, rs, ks, b, ldb, c, ldc reg.GPVirtual
-	farA, farB                reg.GPVirtual // distances of what is fetched early
+	farA, farB                reg.GPVirtual         // distances of what is fetched early
 	a                         []reg.GPVirtual       // rows 0, 3, 6, ...
 	acc                       [][]reg.VecVirtual    // [row][vector]
 	masks                     func() []reg.Register // of the vectors of a row

@@ -44,7 +44,7 @@ func constant(v float64) Mem {
 var values = []float64{
 	1, -1, log2e, -ln2High, -ln2Low, expMax, expMin,
 	exp2, exp3, exp4, exp5, exp6, math.Inf(-1),
-	1 << 23, 1<<23 - 0.5,
+	1 << 23, 1<<23 - 0.5, 0.5, 1.0 / (1 << 23),
 }
 
 // The exponential is 2^n · e^r with n = round(x·log2 e), |r| <= ln(2)/2, and
@@ -80,6 +80,10 @@ func vectors(l *lanes) {
 	l.sums()
 	l.maps()
 	l.philox()
+	l.rows()
+	l.adamW()
+	l.sums64()
+	l.drop()
 }
 
 // reduction describes a kernel that reads vectors and returns one number.
