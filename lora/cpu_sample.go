@@ -161,17 +161,7 @@ func (s *sampleScratch) topK(k int) {
 // topP keeps the most probable tokens, the lower token first on a tie, as long as
 // those before them sum to less than p: a heap gives them in order.
 func (s *sampleScratch) topP(p float64) {
-	top := s.vec.Max(s.z)
-	s.heap = s.heap[:0]
-	total := 0.0
-	s.vec.ExpSum(s.e[:len(s.z)], s.z, top)
-	for v, x := range s.z {
-		if x == minusInf {
-			continue
-		}
-		total += float64(s.e[v])
-		s.heap = append(s.heap, int32(v))
-	}
+	total := s.exponentials()
 	for i := len(s.heap)/2 - 1; i >= 0; i-- {
 		s.siftDown(i, s.larger)
 	}
@@ -185,6 +175,28 @@ func (s *sampleScratch) topP(p float64) {
 	for _, v := range s.heap {
 		s.z[v] = minusInf
 	}
+}
+
+// exponentials sets heap to the tokens that are left, ascending, and e of each to its
+// exponential relative to the largest, and returns their sum.
+func (s *sampleScratch) exponentials() float64 {
+	s.heap = s.heap[:0]
+	for v, x := range s.z {
+		if x != minusInf {
+			s.e[len(s.heap)] = x
+			s.heap = append(s.heap, int32(v))
+		}
+	}
+	left := s.e[:len(s.heap)]
+	s.vec.ExpSum(left, left, s.vec.Max(s.z))
+	total := 0.0
+	for _, x := range left {
+		total += float64(x)
+	}
+	for i := len(left) - 1; i >= 0; i-- {
+		s.e[s.heap[i]] = left[i] // heap[i] >= i: what is still to come is not overwritten
+	}
+	return total
 }
 
 // smaller orders tokens by logit, ascending.
