@@ -59,10 +59,13 @@ func (e *cpuEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, 
 }
 
 // backViews makes room in the arena.
-func (e *cpuEngine) backViews(rows int, s HeadShape) backViews {
+func (e *cpuEngine) backViews(rows int, s HeadShape) backViews { return backRoom(e, rows, s) }
+
+// backRoom makes room for backViews in an arena.
+func backRoom(m arena, rows int, s HeadShape) backViews {
 	n := rows * s.Heads / s.KVHeads
-	matrix := func() View { return e.Temp(s.KVHeads*n, s.HeadDim) }
-	vector := func() View { return e.Temp(s.KVHeads, n) }
+	matrix := func() View { return m.Temp(s.KVHeads*n, s.HeadDim) }
+	vector := func() View { return m.Temp(s.KVHeads, n) }
 	return backViews{q: matrix(), do: matrix(), dq: matrix(), lse: vector(), d: vector()}
 }
 

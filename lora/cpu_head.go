@@ -20,6 +20,12 @@ func headColumns(rows int) int {
 	return max(1, headChunk/max(rows, 1)/headBlock) * headBlock
 }
 
+// headChunkShape returns the rows and tokens of the largest chunk of logits.
+func headChunkShape(rows, vocab int) (int, int) {
+	rows = min(headRows, rows)
+	return rows, min(headColumns(rows), vocab)
+}
+
 // targetIndex lists the targets of each row.
 type targetIndex struct {
 	start []int32 // first entry of each row in order; one more at the end
@@ -119,8 +125,7 @@ type headPart struct {
 // headChunks computes logits/temperature chunk by chunk, for each chunk of rows all
 // of the vocabulary in order, and hands each chunk to f.
 func (e *cpuEngine) headChunks(h View, w *cpuWeight, temperature float64, f func(headPart)) {
-	rows := min(headRows, h.Rows)
-	cols := min(headColumns(rows), w.Out())
+	rows, cols := headChunkShape(h.Rows, w.Out())
 	mark := e.Mark()
 	chunk := e.Temp(1, rows*cols)
 	for r := 0; r < h.Rows; r += rows {

@@ -52,6 +52,9 @@ type Memory interface {
 	// Temp makes a matrix in the arena, with undefined contents. It lives until
 	// the arena is reset to a mark taken before.
 	Temp(rows, cols int) View
+	// Reserve tells that the arena, where it is empty, is about to hold so many bytes,
+	// so that they can lie in one piece. It changes no result.
+	Reserve(bytes int64)
 	// Mark returns the arena's present end.
 	Mark() Mark
 	// Reset gives back all that Temp made since the mark.

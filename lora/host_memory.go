@@ -2,6 +2,7 @@ package lora
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 )
 
@@ -79,13 +80,34 @@ func (m *hostMemory[F]) FreeView(v View) {
 // Temp makes a matrix in the arena.
 func (m *hostMemory[F]) Temp(rows, cols int) View {
 	require(rows >= 0 && cols >= 0, "lora: Temp: negative shape")
-	n := (rows*cols + arenaAlign - 1) &^ (arenaAlign - 1)
+	n := arenaElements(rows, cols)
 	m.makeRoom(n)
 	c := m.chunks[m.active]
 	v := View{Buf: c.buffer, Off: m.end - c.start, Rows: rows, Cols: cols, Stride: cols}
 	m.end += n
 	m.peak = max(m.peak, m.end)
 	return v
+}
+
+// arenaElements returns the elements that a matrix takes in the arena.
+func arenaElements(rows, cols int) int { return (rows*cols + arenaAlign - 1) &^ (arenaAlign - 1) }
+
+// elementSize returns the bytes of an element.
+func (m *hostMemory[F]) elementSize() int64 { return m.size }
+
+// Reserve makes an empty arena one chunk of at least so many bytes. What it was before
+// is given up first.
+func (m *hostMemory[F]) Reserve(bytes int64) {
+	n := int(bytes / m.size)
+	if m.end > 0 || n <= arenaMinChunk || len(m.chunks) > 0 && len(m.chunks[0].data) >= n {
+		return
+	}
+	had := len(m.chunks) > 0
+	m.chunks, m.active = nil, 0
+	if had {
+		runtime.GC() // so that both are not there at once
+	}
+	m.chunks = []arenaChunk[F]{{&buffer[F]{make([]F, n)}, 0}}
 }
 
 // makeRoom moves to a chunk that has n free elements at m.end.

@@ -6,60 +6,99 @@ import (
 	"github.com/socialrl/socialrl/lora"
 )
 
-// tape is a pass that can be walked back.
+// tape is a pass that can be walked back. What it keeps lies in the arena block after
+// block, and is given back block after block.
 type tape struct {
 	*pass
 	tokens []int32
-	saved  []acts // one a block; only the input where activations are recomputed
-	again  bool   // recompute a block's activations in the backward pass
+	again  int          // the lowest so many blocks keep their input only and are computed again
+	d      [2]lora.View // gradients with respect to a block's input and output, in turn
+	saved  []acts       // one a block
+	marks  []lora.Mark  // where the arena ended before each block
+}
+
+func newTape(n *net, f *Forest, again int) *tape {
+	t := &tape{pass: newPass(n, f.positions, f.tree, f.headRows), tokens: f.tokens, again: again}
+	t.d[0], t.d[1] = t.temp(n.cfg.HiddenSize), t.temp(n.cfg.HiddenSize)
+	t.saved, t.marks = make([]acts, len(n.blocks)), make([]lora.Mark, len(n.blocks))
+	return t
 }
 
 // record runs all blocks and keeps what the backward pass needs.
 func (t *tape) record(ctx context.Context) (lora.View, error) {
-	x := t.embed(t.tokens)
-	t.saved = make([]acts, len(t.n.blocks))
+	eng, x := t.n.eng, t.embed(t.tokens)
 	for i := range t.n.blocks {
 		if err := ctx.Err(); err != nil {
 			return lora.View{}, err
 		}
-		out := t.output(i)
-		mark := t.n.eng.Mark()
-		t.block(i, x, out, &t.saved[i])
-		if t.again {
-			t.saved[i] = acts{x: x}
-			t.n.eng.Reset(mark)
+		t.marks[i] = eng.Mark()
+		out, a := t.output(i), &t.saved[i]
+		a.x = x
+		mark := eng.Mark()
+		t.room(i, a)
+		if i >= t.again {
+			mark = eng.Mark()
 		}
+		t.block(i, out, a)
+		eng.Reset(mark)
 		x = out
 	}
 	return x, nil
+}
+
+// top returns room for the gradient with respect to the last block's output.
+func (t *tape) top() lora.View {
+	if t.read == nil {
+		return t.d[0]
+	}
+	return t.d[0].RowRange(0, len(t.read))
 }
 
 // back walks all blocks from the last to the first. dx holds the gradient with
 // respect to the last block's output, the rows that are read, and is overwritten.
 func (t *tape) back(ctx context.Context, dx lora.View) error {
 	eng := t.n.eng
-	other, spare := t.temp(dx.Cols), dx
-	if spare.Rows != t.rows {
-		spare = t.temp(dx.Cols)
-	}
 	for i := len(t.n.blocks) - 1; i >= 0; i-- {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		mark := eng.Mark()
-		a := &t.saved[i]
-		if t.again {
-			t.block(i, a.x, t.output(i), a)
-		}
-		t.blockBack(i, other, dx, a)
-		eng.Reset(mark)
-		dx, other, spare = other, spare, other
+		t.recall(i)
+		t.blockBack(i, t.d[1], dx, &t.saved[i])
+		eng.Reset(t.marks[i])
+		t.d[0], t.d[1] = t.d[1], t.d[0]
+		dx = t.d[0]
 	}
 	if !t.n.dEmbed.IsNone() {
 		eng.ScatterAdd(t.n.dEmbed, dx, t.tokens)
 	}
 	return nil
 }
+
+// recall computes again what was not kept of block i. The numbers are those of the
+// forward pass, bit for bit.
+func (t *tape) recall(i int) {
+	a, b, eng := &t.saved[i], &t.n.blocks[i], t.n.eng
+	if i < t.again {
+		out := t.output(i)
+		t.room(i, a)
+		t.block(i, out, a)
+		return
+	}
+	t.between(a)
+	if readsInput(&b.q) || readsInput(&b.k) || readsInput(&b.v) {
+		eng.RMSNorm(a.n1, a.x, b.attnNorm.w, t.n.cfg.RMSNormEps)
+	}
+	if readsInput(&b.gate) || readsInput(&b.up) {
+		eng.RMSNorm(a.n2, a.mid, b.mlpNorm.w, t.n.cfg.RMSNormEps)
+	}
+	if readsInput(&b.down) {
+		eng.SwiGLU(a.act, a.gate, a.up)
+	}
+}
+
+// readsInput reports whether the backward pass of a layer reads the layer's input:
+// that of a frozen one does not.
+func readsInput(l *lora.Linear) bool { return !l.DA.IsNone() || !l.DW.IsNone() }
 
 // blockBack sets dx from dout, the gradient with respect to block i's output. The
 // activations are used up. The lowest block's input needs no gradient unless the

@@ -66,10 +66,9 @@ func (e *end) checkDerivatives(d []float64) error {
 	return nil
 }
 
-// back returns the gradient with respect to the last block's output.
-func (e *end) back(d []float64) lora.View {
+// back sets dx, the gradient with respect to the last block's output.
+func (e *end) back(dx lora.View, d []float64) {
 	eng := e.n.eng
-	dx := eng.Temp(e.x.Rows, e.x.Cols)
 	mark := eng.Mark()
 	defer eng.Reset(mark)
 	dnormed := eng.Temp(e.x.Rows, e.x.Cols)
@@ -79,7 +78,6 @@ func (e *end) back(d []float64) lora.View {
 		eng.LogProbsBack(dnormed, e.n.dHead, e.normed, e.n.head, e.f.headTargets, e.out.LSE, d, e.o.temperature)
 	}
 	eng.RMSNormBack(dx, dnormed, e.x, e.n.norm.w, e.n.norm.dw, e.n.cfg.RMSNormEps)
-	return dx
 }
 
 func (e *end) scoresBack(dnormed lora.View, d []float64) {

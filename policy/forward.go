@@ -20,16 +20,16 @@ type pass struct {
 
 // acts are the activations of one block that its backward pass reads.
 type acts struct {
-	x             lora.View // input
-	n1            lora.View // normalised input
-	qRaw, kRaw    lora.View // before the per-head norm, where there is one
-	q, k, v       lora.View // as attention reads them
-	o, lse        lora.View // attention's output
-	oRead         lora.View // the rows of it that go on
-	mid           lora.View // after the attention residual
-	n2            lora.View // normalised mid
-	gate, up, act lora.View
-	h             [7]lora.View // low-rank activations, in the order of linears
+	x          lora.View // input
+	qRaw, kRaw lora.View // before the per-head norm, where there is one
+	q, k, v    lora.View // as attention reads them
+	o, lse     lora.View // attention's output
+	oRead      lora.View // the rows of it that go on
+	mid        lora.View // after the attention residual
+	gate, up   lora.View
+	h          [7]lora.View // low-rank activations, in the order of linears
+
+	n1, n2, act lora.View // normalised input, normalised mid, gated activation: see between
 }
 
 // newPass prepares a pass over rows at the given positions, of which the given rows
@@ -88,39 +88,80 @@ func (p *pass) infer(ctx context.Context, tokens []int32) (lora.View, error) {
 			out = p.output(i)
 		}
 		mark := p.n.eng.Mark()
-		p.block(i, x, out, &acts{})
+		a := acts{x: x}
+		p.room(i, &a)
+		p.block(i, out, &a)
 		p.n.eng.Reset(mark)
 		x, out = out, x
 	}
 	return x, nil
 }
 
-// block computes block i: out = mid + mlp(norm(mid)), mid = x + attention(norm(x)).
-func (p *pass) block(i int, x, out lora.View, a *acts) {
-	b, cfg, eng := &p.n.blocks[i], p.n.cfg, p.n.eng
-	a.x = x
-	a.n1 = p.temp(cfg.HiddenSize)
-	eng.RMSNorm(a.n1, x, b.attnNorm.w, cfg.RMSNormEps)
-	p.project(b, a)
-	p.attend(i, a)
-	if p.picks(i) && len(p.read) == 0 {
-		return // only the keys and values were wanted
-	}
+// room makes room for what a backward pass reads of block i and cannot compute again
+// but by products.
+func (p *pass) room(i int, a *acts) {
+	s, cfg, b := p.n.shape, p.n.cfg, &p.n.blocks[i]
+	a.q, a.k, a.v = p.temp(s.Heads*s.HeadDim), p.temp(s.KVHeads*s.HeadDim), p.temp(s.KVHeads*s.HeadDim)
+	a.qRaw, a.q = p.normRoom(a.q, b.qNorm)
+	a.kRaw, a.k = p.normRoom(a.k, b.kNorm)
+	a.o, a.lse = p.temp(s.Heads*s.HeadDim), p.temp(s.Heads)
+	rows := p.rows
 	a.oRead = a.o
 	if p.picks(i) {
-		a.oRead, x = p.pick(a.o), p.pick(x)
+		rows = len(p.read)
+		a.oRead = p.n.eng.Temp(rows, a.o.Cols)
 	}
-	rows := x.Rows
-	a.mid = eng.Temp(rows, cfg.HiddenSize)
-	p.linear(a.mid, a.oRead, b, 3, a)
+	a.mid = p.n.eng.Temp(rows, cfg.HiddenSize)
+	a.gate, a.up = p.n.eng.Temp(rows, cfg.IntermediateSize), p.n.eng.Temp(rows, cfg.IntermediateSize)
+	for j, l := range b.linears() {
+		if l.A.IsNone() {
+			continue
+		}
+		if a.h[j] = p.n.eng.Temp(rows, l.A.Rows); j < 3 {
+			a.h[j] = p.temp(l.A.Rows)
+		}
+	}
+}
+
+// normRoom makes room for the normalised heads of x. Where the model has no such norm
+// it returns the zero View and x itself.
+func (p *pass) normRoom(x lora.View, g gain) (raw, y lora.View) {
+	if g.w.IsNone() {
+		return lora.View{}, x
+	}
+	return x, p.temp(x.Cols)
+}
+
+// between makes room for what can be computed again at little cost: the normalised
+// inputs and the gated activation.
+func (p *pass) between(a *acts) {
+	cfg, eng := p.n.cfg, p.n.eng
+	a.n1, a.n2 = p.temp(cfg.HiddenSize), eng.Temp(a.mid.Rows, cfg.HiddenSize)
+	a.act = eng.Temp(a.mid.Rows, cfg.IntermediateSize)
+}
+
+// block computes block i: out = mid + mlp(norm(mid)), mid = x + attention(norm(x)).
+func (p *pass) block(i int, out lora.View, a *acts) {
+	b, cfg, eng := &p.n.blocks[i], p.n.cfg, p.n.eng
+	p.between(a)
+	eng.RMSNorm(a.n1, a.x, b.attnNorm.w, cfg.RMSNormEps)
+	p.project(b, a)
+	p.attend(i, a)
+	x := a.x
+	if p.picks(i) {
+		if len(p.read) == 0 {
+			return // only the keys and values were wanted
+		}
+		eng.Pick(a.oRead, a.o, p.read)
+		x = p.pick(x)
+	}
+	eng.Linear(a.mid, a.oRead, &b.o, a.h[3])
 	eng.Accumulate(a.mid, x)
-	a.n2 = eng.Temp(rows, cfg.HiddenSize)
 	eng.RMSNorm(a.n2, a.mid, b.mlpNorm.w, cfg.RMSNormEps)
-	a.gate, a.up, a.act = eng.Temp(rows, cfg.IntermediateSize), eng.Temp(rows, cfg.IntermediateSize), eng.Temp(rows, cfg.IntermediateSize)
-	p.linear(a.gate, a.n2, b, 4, a)
-	p.linear(a.up, a.n2, b, 5, a)
+	eng.Linear(a.gate, a.n2, &b.gate, a.h[4])
+	eng.Linear(a.up, a.n2, &b.up, a.h[5])
 	eng.SwiGLU(a.act, a.gate, a.up)
-	p.linear(out, a.act, b, 6, a)
+	eng.Linear(out, a.act, &b.down, a.h[6])
 	eng.Accumulate(out, a.mid)
 }
 
@@ -133,26 +174,28 @@ func (p *pass) pick(x lora.View) lora.View {
 
 // project computes the rotated queries and keys, and the values.
 func (p *pass) project(b *block, a *acts) {
-	s := p.n.shape
-	a.q, a.k, a.v = p.temp(s.Heads*s.HeadDim), p.temp(s.KVHeads*s.HeadDim), p.temp(s.KVHeads*s.HeadDim)
-	p.linear(a.q, a.n1, b, 0, a)
-	p.linear(a.k, a.n1, b, 1, a)
-	p.linear(a.v, a.n1, b, 2, a)
-	a.qRaw, a.q = p.headNorm(a.q, b.qNorm, s.Heads)
-	a.kRaw, a.k = p.headNorm(a.k, b.kNorm, s.KVHeads)
-	p.n.eng.Rotary(a.q, p.cos, p.sin, s.Heads, false)
-	p.n.eng.Rotary(a.k, p.cos, p.sin, s.KVHeads, false)
+	s, eng := p.n.shape, p.n.eng
+	q, k := a.q, a.k
+	if !a.qRaw.IsNone() {
+		q = a.qRaw
+	}
+	if !a.kRaw.IsNone() {
+		k = a.kRaw
+	}
+	eng.Linear(q, a.n1, &b.q, a.h[0])
+	eng.Linear(k, a.n1, &b.k, a.h[1])
+	eng.Linear(a.v, a.n1, &b.v, a.h[2])
+	p.headNorm(a.q, a.qRaw, b.qNorm, s.Heads)
+	p.headNorm(a.k, a.kRaw, b.kNorm, s.KVHeads)
+	eng.Rotary(a.q, p.cos, p.sin, s.Heads, false)
+	eng.Rotary(a.k, p.cos, p.sin, s.KVHeads, false)
 }
 
-// headNorm normalises each head on its own. Where the model has no such norm it
-// returns the zero View and x itself.
-func (p *pass) headNorm(x lora.View, g gain, heads int) (raw, y lora.View) {
-	if g.w.IsNone() {
-		return lora.View{}, x
+// headNorm normalises each head of raw on its own, where there is such a norm.
+func (p *pass) headNorm(y, raw lora.View, g gain, heads int) {
+	if !raw.IsNone() {
+		p.n.eng.RMSNorm(p.perHead(y, heads), p.perHead(raw, heads), g.w, p.n.cfg.RMSNormEps)
 	}
-	y = p.temp(x.Cols)
-	p.n.eng.RMSNorm(p.perHead(y, heads), p.perHead(x, heads), g.w, p.n.cfg.RMSNormEps)
-	return x, y
 }
 
 func (p *pass) perHead(x lora.View, heads int) lora.View {
@@ -161,22 +204,11 @@ func (p *pass) perHead(x lora.View, heads int) lora.View {
 
 func (p *pass) attend(i int, a *acts) {
 	s, eng := p.n.shape, p.n.eng
-	a.o, a.lse = p.temp(s.Heads*s.HeadDim), p.temp(s.Heads)
 	k, v := a.k, a.v
 	if p.cache != nil {
 		k, v = p.cache.put(i, k, v, p.cacheAt)
 	}
 	eng.Attention(a.o, a.lse, a.q, k, v, p.tree, s)
-}
-
-// linear computes the j-th linear layer of a block and keeps its low-rank
-// activations.
-func (p *pass) linear(y, x lora.View, b *block, j int, a *acts) {
-	l := b.linears()[j]
-	if !l.A.IsNone() {
-		a.h[j] = p.n.eng.Temp(x.Rows, l.A.Rows)
-	}
-	p.n.eng.Linear(y, x, l, a.h[j])
 }
 
 // final normalises the last block's output.

@@ -16,6 +16,11 @@ type Policy struct {
 	// Recompute trades time for memory: a backward pass keeps only each block's
 	// input and computes the block again.
 	Recompute bool
+	// Memory bounds the bytes of activations of a backward pass, as StepMemory counts
+	// them: as few blocks as it asks for are computed again. 0 is no bound. Where not
+	// even all of them suffice, the pass takes what it needs. Gradients are the same,
+	// bit for bit, whatever the bound.
+	Memory int64
 
 	base    *Base
 	adapter *lora.Adapter
@@ -142,10 +147,12 @@ func (p *Policy) Step(ctx context.Context, f *Forest, loss Loss, opts ...Option)
 	}
 	eng := p.base.eng
 	defer eng.Reset(eng.Mark())
+	again, bytes := p.plan(f, o)
+	eng.Reserve(bytes)
 	d := &p.dropout
 	p.net.setDropout(d.rate, d.seed, d.step, d.rows)
 	d.rows += uint64(f.Rows())
-	t := &tape{pass: newPass(p.net, f.positions, f.tree, f.headRows), tokens: f.tokens, again: p.Recompute}
+	t := newTape(p.net, f, again)
 	x, err := t.record(ctx)
 	if err != nil {
 		return 0, err
@@ -162,7 +169,9 @@ func (p *Policy) Step(ctx context.Context, f *Forest, loss Loss, opts ...Option)
 	if err := e.checkDerivatives(deriv); err != nil {
 		return 0, err
 	}
-	if err := t.back(ctx, e.back(deriv)); err != nil {
+	dx := t.top()
+	e.back(dx, deriv)
+	if err := t.back(ctx, dx); err != nil {
 		return 0, err
 	}
 	return value, eng.Sync()
@@ -195,11 +204,16 @@ func (p *Policy) checkTrainable(f *Forest, o options) error {
 	if p.adapter == nil {
 		return errors.New("policy: the bare base cannot be trained")
 	}
-	if !p.bound {
+	p.bind()
+	return p.check(f, o)
+}
+
+// bind makes gradients for the adapter, and the net know them.
+func (p *Policy) bind() {
+	if !p.bound && p.adapter != nil {
 		p.adapter.MakeTrainable()
 		p.net, p.bound = newNet(p.base, p.adapter), true
 	}
-	return p.check(f, o)
 }
 
 // Logits returns the logits over the vocabulary after each token of a sequence,

@@ -1,0 +1,50 @@
+package lora
+
+var _ scratcher = (*cpuEngine)(nil)
+
+// linearScratch is the room of Linear: its input after dropout.
+func (e *cpuEngine) linearScratch(m arena, x View, l *Linear) {
+	defer m.Reset(m.Mark())
+	if l.branch() && l.Drop.P > 0 {
+		m.Temp(x.Rows, x.Cols)
+	}
+}
+
+// linearBackScratch is the room of LinearBack: the gradient of the low-rank
+// activations and, with dropout, the input after it and its gradient.
+func (e *cpuEngine) linearBackScratch(m arena, dx, dy, x View, l *Linear) {
+	if !l.branch() {
+		return
+	}
+	defer m.Reset(m.Mark())
+	m.Temp(dy.Rows, l.A.Rows)
+	if l.Drop.P == 0 {
+		return
+	}
+	if !l.DA.IsNone() {
+		m.Temp(x.Rows, x.Cols)
+	}
+	if !dx.IsNone() {
+		m.Temp(dx.Rows, dx.Cols)
+	}
+}
+
+// rmsNormBackScratch is the room of RMSNormBack: a number for each row.
+func (e *cpuEngine) rmsNormBackScratch(m arena, x View) {
+	defer m.Reset(m.Mark())
+	m.Temp(1, x.Rows)
+}
+
+// attentionBackScratch is the room of AttentionBack: queries, their gradients and those
+// of outputs, head by head.
+func (e *cpuEngine) attentionBackScratch(m arena, q View, s HeadShape) {
+	defer m.Reset(m.Mark())
+	backRoom(m, q.Rows, s)
+}
+
+// headScratch is the room of LogProbs and LogProbsBack: a chunk of logits.
+func (e *cpuEngine) headScratch(m arena, h View, w Weight) {
+	defer m.Reset(m.Mark())
+	rows, cols := headChunkShape(h.Rows, w.Out())
+	m.Temp(1, rows*cols)
+}
