@@ -151,10 +151,10 @@ func TestNF4MadeAtLoadEqualsTheCheckpoint(t *testing.T) {
 }
 
 // quantizedPolicy is tinyPolicy over a base of another kind.
-func quantizedPolicy(t *testing.T, engine string, kind lora.Kind) *Policy {
+func quantizedPolicy(t *testing.T, engine string, kinds kindsOf) *Policy {
 	t.Helper()
 	cfg := tinyConfig(Qwen3)
-	base, err := newBase(openEngine(t, engine), cfg, kind, func(name string, shape []int) (lora.Tensor, bool) {
+	base, err := newBase(openEngine(t, engine), cfg, kinds, func(name string, shape []int) (lora.Tensor, bool) {
 		return initial(name, shape, cfg.InitializerRange, lora.Key{Seed: 7, Purpose: lora.ForInit, Index: uint32(len(name) + shape[0])}), true
 	})
 	if err != nil {
@@ -176,9 +176,14 @@ func quantizedStep(t *testing.T, p *Policy) float64 {
 // Gradients of an adapter over a base of each kind are those of the float64 engine
 // over the same kind.
 func TestAdapterGradientsOverEveryKind(t *testing.T) {
+	eightBits := lora.Int8
+	cases := map[string]kindsOf{"nf4, vocabulary int8": {blocks: lora.NF4, vocabulary: &eightBits}}
 	for _, kind := range lora.Kinds() {
-		want, got := quantizedPolicy(t, "float64", kind), quantizedPolicy(t, "cpu", kind)
-		closeTo(t, kind.String()+" loss", quantizedStep(t, got), quantizedStep(t, want), lossTolerance, 0)
+		cases[kind.String()] = kindsOf{blocks: kind}
+	}
+	for kind, kinds := range cases {
+		want, got := quantizedPolicy(t, "float64", kinds), quantizedPolicy(t, "cpu", kinds)
+		closeTo(t, kind+" loss", quantizedStep(t, got), quantizedStep(t, want), lossTolerance, 0)
 		for i, param := range got.Adapter().Params() {
 			reference := want.Adapter().Params()[i]
 			g, w := readView(t, got.Engine(), param.Grad), readView(t, want.Engine(), reference.Grad)
@@ -193,7 +198,7 @@ func TestAdapterGradientsOverEveryKind(t *testing.T) {
 func TestQuantizedGradientsAreSlopes(t *testing.T) {
 	const h = 1.0 / (1 << 10) // the difference's own error is of the order of h²
 	for _, kind := range []lora.Kind{lora.NF4, lora.Int8} {
-		p := quantizedPolicy(t, "float64", kind)
+		p := quantizedPolicy(t, "float64", kindsOf{blocks: kind})
 		quantizedStep(t, p)
 		var grads [][]float32 // before further steps add to them
 		for _, param := range p.Adapter().Params() {
@@ -216,7 +221,7 @@ func TestQuantizedGradientsAreSlopes(t *testing.T) {
 
 // An adapter learns over a base in 4 bits, which stays as it is.
 func TestAdapterLearnsOverNF4(t *testing.T) {
-	p := quantizedPolicy(t, "cpu", lora.NF4)
+	p := quantizedPolicy(t, "cpu", kindsOf{blocks: lora.NF4})
 	bare := logitsOf(t, p.Base(), []int{2, 5, 7})
 	opt := lora.NewAdamW(p.Adapter(), lora.AdamWConfig{})
 	first, last := 0.0, 0.0

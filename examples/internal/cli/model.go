@@ -18,26 +18,28 @@ type Model struct {
 	Dir      string // Hugging Face model directory
 	Device   string // of lora.Open
 	DType    string // of the frozen weights: f32, bf16, nf4 or int8
+	Vocab    string // type of the embedding and the output matrix; "" stands for LoadBase's choice
 	Template string // .jinja file; "" stands for the model's own
 }
 
-// Define defines -model, -device, -dtype and -template.
+// Define defines -model, -device, -dtype, -vocab-dtype and -template.
 func (m *Model) Define(fs *flag.FlagSet) {
 	fs.StringVar(&m.Dir, "model", "", "Hugging Face model `directory` (required)")
 	fs.StringVar(&m.Device, "device", "cpu", "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx2, cpu:generic, float64, cuda:0")
 	fs.StringVar(&m.DType, "dtype", "bf16", "`type` in which the frozen weights are kept: f32, bf16, or in the blocks nf4 (4 bits) or int8 (8 bits)")
+	fs.StringVar(&m.Vocab, "vocab-dtype", "", "`type` in which embedding and output matrix are kept: f32, bf16, int8 or nf4; default -dtype, or as stored under nf4 and int8")
 	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
 }
 
 // Check returns a UsageError for a type of weights that is not known.
 func (m *Model) Check() error {
-	_, err := parseKind(m.DType)
+	_, _, err := m.kinds()
 	return err
 }
 
 // Open loads the model. close gives all memory back.
 func (m *Model) Open() (base *policy.Base, close func(), err error) {
-	kind, err := parseKind(m.DType)
+	kind, opts, err := m.kinds()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -45,7 +47,7 @@ func (m *Model) Open() (base *policy.Base, close func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	base, err = policy.LoadBase(eng, m.Dir, kind)
+	base, err = policy.LoadBase(eng, m.Dir, kind, opts...)
 	if err == nil && m.Template != "" {
 		err = m.setTemplate(base)
 	}
@@ -55,7 +57,17 @@ func (m *Model) Open() (base *policy.Base, close func(), err error) {
 	return base, func() { base.Close(); eng.Close() }, nil
 }
 
-func parseKind(name string) (lora.Kind, error) {
+// kinds returns the types of the weights.
+func (m *Model) kinds() (lora.Kind, []policy.LoadOption, error) {
+	kind, err := parseKind("dtype", m.DType)
+	if err != nil || m.Vocab == "" {
+		return kind, nil, err
+	}
+	vocab, err := parseKind("vocab-dtype", m.Vocab)
+	return kind, []policy.LoadOption{policy.WithVocabularyKind(vocab)}, err
+}
+
+func parseKind(flag, name string) (lora.Kind, error) {
 	kinds := []lora.Kind{lora.F32, lora.BF16, lora.NF4, lora.Int8}
 	var known []string
 	for _, k := range kinds {
@@ -65,7 +77,7 @@ func parseKind(name string) (lora.Kind, error) {
 		known = append(known, k.String())
 	}
 	last := len(known) - 1
-	return 0, Usagef("-dtype is %q, want %s or %s", name, strings.Join(known[:last], ", "), known[last])
+	return 0, Usagef("-%s is %q, want %s or %s", flag, name, strings.Join(known[:last], ", "), known[last])
 }
 
 // setTemplate reads the tokenizer once more, with the template of the flag.
