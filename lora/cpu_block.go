@@ -9,16 +9,26 @@ func (e *cpuEngine) RMSNorm(y, x, w View, eps float64) {
 	e.each(x.Rows, x.Cols, func(e *cpuEngine, _, lo, hi int) {
 		a := &e.args
 		w := row(a.v[2], 0)
-		for t := lo; t < hi; t++ {
-			in, out := row(a.v[1], t), row(a.v[0], t)
-			e.vec.ScaleMul(out, float32(inverseRMS(in, a.eps)), in, w)
+		var inverse [normRows]float64
+		for ; lo < hi; lo += normRows {
+			inverse := inverse[:min(normRows, hi-lo)]
+			e.inverseRMS(inverse, a.v[1].RowRange(lo, lo+len(inverse)), a.eps)
+			for i, r := range inverse {
+				e.vec.ScaleMul(row(a.v[0], lo+i), float32(r), row(a.v[1], lo+i), w)
+			}
 		}
 	})
 }
 
-// inverseRMS returns 1 / sqrt(mean(x²) + eps).
-func inverseRMS(x []float32, eps float64) float64 {
-	return 1 / math.Sqrt(sumSquares(x)/float64(len(x))+eps)
+// normRows is the number of rows that RMSNorm sums up together.
+const normRows = 16
+
+// inverseRMS sets 1 / sqrt(mean(x²) + eps) of each row of x.
+func (e *cpuEngine) inverseRMS(inverse []float64, x View, eps float64) {
+	e.vec.SquaresOfRows(inverse, elements[float32](x), x.Stride, x.Cols)
+	for i, sum := range inverse {
+		inverse[i] = 1 / math.Sqrt(sum/float64(x.Cols)+eps)
+	}
 }
 
 // RMSNormBack is the gradient of RMSNorm.
@@ -37,16 +47,26 @@ func (e *cpuEngine) RMSNormBack(dx, dy, x, w, dw View, eps float64) {
 
 // rmsNormBackRows computes dx and keeps each row's 1/rms.
 func rmsNormBackRows(e *cpuEngine, _, lo, hi int) {
-	a := &e.args
-	w, inverse := row(a.v[3], 0), row(a.v[4], 0)
-	for t := lo; t < hi; t++ {
-		din, dout, in := row(a.v[0], t), row(a.v[1], t), row(a.v[2], t)
-		r := inverseRMS(in, a.eps)
-		e.vec.Mul(din, dout, w)
-		c := float32(r * r * r * dot64(din, in) / float64(len(in)))
-		inverse[t] = float32(r)
+	for ; lo < hi; lo += normRows {
+		e.rmsNormBack(lo, min(lo+normRows, hi))
+	}
+}
+
+func (e *cpuEngine) rmsNormBack(lo, hi int) {
+	var inverse, dots [normRows]float64
+	a, n := &e.args, hi-lo
+	dx, x := a.v[0].RowRange(lo, hi), a.v[2].RowRange(lo, hi)
+	w, kept := row(a.v[3], 0), row(a.v[4], 0)[lo:hi]
+	e.inverseRMS(inverse[:n], x, a.eps)
+	for i := range n {
+		e.vec.Mul(row(dx, i), row(a.v[1], lo+i), w)
+	}
+	e.vec.DotsOfRows(dots[:n], elements[float32](dx), dx.Stride, elements[float32](x), x.Stride, x.Cols)
+	for i, r := range inverse[:n] {
+		din := row(dx, i)
+		kept[i] = float32(r)
 		e.vec.Scale(din, float32(r), din)
-		e.vec.Axpy(din, -c, in)
+		e.vec.Axpy(din, -float32(r*r*r*dots[i]/float64(x.Cols)), row(x, i))
 	}
 }
 

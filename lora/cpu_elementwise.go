@@ -56,9 +56,8 @@ func (e *cpuEngine) SumSquares(v View) (float64, error) {
 	e.sums = grow(e.sums, v.Rows)
 	e.args.v[0] = v
 	e.each(v.Rows, v.Cols, func(e *cpuEngine, _, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			e.sums[i] = sumSquares(row(e.args.v[0], i))
-		}
+		v := e.args.v[0].RowRange(lo, hi)
+		e.vec.SquaresOfRows(e.sums[lo:hi], elements[float32](v), v.Stride, v.Cols)
 	})
 	total := 0.0
 	for _, s := range e.sums {

@@ -1,20 +1,5 @@
 package lora
 
-// sumSquares returns Σ x² in float64, as four interleaved sums.
-func sumSquares(x []float32) float64 {
-	var a, b, c, d float64
-	for ; len(x) >= 4; x = x[4:] {
-		a += float64(x[0]) * float64(x[0])
-		b += float64(x[1]) * float64(x[1])
-		c += float64(x[2]) * float64(x[2])
-		d += float64(x[3]) * float64(x[3])
-	}
-	for _, v := range x {
-		a += float64(v) * float64(v)
-	}
-	return (a + b) + (c + d)
-}
-
 // dot64 returns x·y in float64, as four interleaved sums.
 func dot64(x, y []float32) float64 {
 	var a, b, c, d float64

@@ -27,8 +27,12 @@ func (k Kernels) addRows(y, x []float32, stride, rows int) { addRowsGo(y, x, str
 func (k Kernels) addProducts(y, a []float32, sa int, b []float32, sb int, s []float32) {
 	addProductsGo(y, a, sa, b, sb, s)
 }
-func (k Kernels) rotate(x, cos, sin []float32, sign float32)       { rotateGo(x, cos, sin, sign) }
-func (k Kernels) sumSquares64(a []float32) float64                 { return sumSquares64Go(a) }
-func (k Kernels) dot64(a, b []float32) float64                     { return dot64Go(a, b) }
+func (k Kernels) rotate(x, cos, sin []float32, sign float32) { rotateGo(x, cos, sin, sign) }
+func (k Kernels) squares64(sums []float64, a []float32, stride, n int) {
+	squares64Go(sums, a, stride, n)
+}
+func (k Kernels) dots64(sums []float64, a []float32, sa int, b []float32, sb, n int) {
+	dots64Go(sums, a, sa, b, sb, n)
+}
 func (k Kernels) adamW(p, m, v, g []float32, c *AdamW)             { adamWGo(p, m, v, g, c) }
 func (k Kernels) drop(y, x []float32, w []uint32, p, keep float32) { dropGo(y, x, w, p, keep) }

@@ -36,25 +36,25 @@ func (k Kernels) rotate(x, cos, sin []float32, sign float32) {
 	}
 }
 
-func (k Kernels) sumSquares64(a []float32) float64 {
+func (k Kernels) squares64(sums []float64, a []float32, stride, n int) {
 	switch k.level {
 	case avx512:
-		return sumSquares64AVX512(&a[0], len(a))
+		squares64AVX512(&sums[0], &a[0], stride, n, len(sums))
 	case avx2:
-		return sumSquares64AVX2(&a[0], len(a))
+		squares64AVX2(&sums[0], &a[0], stride, n, len(sums))
 	default:
-		return sumSquares64Go(a)
+		squares64Go(sums, a, stride, n)
 	}
 }
 
-func (k Kernels) dot64(a, b []float32) float64 {
+func (k Kernels) dots64(sums []float64, a []float32, sa int, b []float32, sb, n int) {
 	switch k.level {
 	case avx512:
-		return dot64AVX512(&a[0], &b[0], len(a))
+		dots64AVX512(&sums[0], &a[0], sa, &b[0], sb, n, len(sums))
 	case avx2:
-		return dot64AVX2(&a[0], &b[0], len(a))
+		dots64AVX2(&sums[0], &a[0], sa, &b[0], sb, n, len(sums))
 	default:
-		return dot64Go(a, b)
+		dots64Go(sums, a, sa, b, sb, n)
 	}
 }
 

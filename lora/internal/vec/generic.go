@@ -130,8 +130,17 @@ func rotateGo(x, cos, sin []float32, sign float32) {
 	}
 }
 
-func sumSquares64Go(a []float32) float64 { return dot64Go(a, a) }
+func squares64Go(sums []float64, a []float32, stride, n int) {
+	dots64Go(sums, a, stride, a, stride, n)
+}
 
+func dots64Go(sums []float64, a []float32, sa int, b []float32, sb, n int) {
+	for r := range sums {
+		sums[r] = dot64Go(a[r*sa:][:n], b[r*sb:][:n])
+	}
+}
+
+// dot64Go takes four interleaved sums.
 func dot64Go(x, y []float32) float64 {
 	var a, b, c, d float64
 	y = y[:len(x)]

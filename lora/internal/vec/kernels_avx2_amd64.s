@@ -1823,166 +1823,308 @@ finish:
 	VZEROUPPER
 	RET
 
-// func sumSquares64AVX2(a *float32, n int) float64
-// Requires: AVX, FMA3, SSE2
-TEXT ·sumSquares64AVX2(SB), NOSPLIT, $0-24
-	MOVQ   a+0(FP), AX
-	MOVQ   n+8(FP), CX
+// func squares64AVX2(sums *float64, a *float32, sa int, n int, rows int)
+// Requires: AVX, FMA3
+TEXT ·squares64AVX2(SB), NOSPLIT, $0-40
+	MOVQ sums+0(FP), AX
+	MOVQ rows+32(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ sa+16(FP), BX
+	SHLQ $0x02, BX
+	CMPQ CX, $0x04
+	JLT  fours_done
+
+fours:
 	VXORPD Y0, Y0, Y0
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
 	VXORPD Y3, Y3, Y3
-	CMPQ   CX, $0x10
-	JLT    twos_done
+	MOVQ   n+24(FP), SI
+	XORQ   DI, DI
+	LEAQ   (BX)(BX*2), R8
+	CMPQ   SI, $0x04
+	JLT    fours_columns_done
 
-twos:
-	VMOVUPS      (AX), Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y5
-	VFMADD231PD  Y4, Y4, Y0
-	VFMADD231PD  Y5, Y5, Y1
-	VMOVUPS      32(AX), Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y5
-	VFMADD231PD  Y4, Y4, Y2
-	VFMADD231PD  Y5, Y5, Y3
-	ADDQ         $0x40, AX
-	SUBQ         $0x10, CX
-	CMPQ         CX, $0x10
-	JGE          twos
+fours_columns:
+	VCVTPS2PD   (DX), Y4
+	VFMADD231PD Y4, Y4, Y0
+	VCVTPS2PD   (DX)(BX*1), Y4
+	VFMADD231PD Y4, Y4, Y1
+	VCVTPS2PD   (DX)(BX*2), Y4
+	VFMADD231PD Y4, Y4, Y2
+	VCVTPS2PD   (DX)(R8*1), Y4
+	VFMADD231PD Y4, Y4, Y3
+	ADDQ        $0x10, DX
+	ADDQ        $0x10, DI
+	SUBQ        $0x04, SI
+	CMPQ        SI, $0x04
+	JGE         fours_columns
 
-twos_done:
-	CMPQ CX, $0x08
+fours_columns_done:
+	VEXTRACTF128 $0x01, Y0, X4
+	VEXTRACTF128 $0x01, Y1, X5
+	VEXTRACTF128 $0x01, Y2, X6
+	VEXTRACTF128 $0x01, Y3, X7
+	CMPQ         SI, $0x01
+	JLT          fours_rest_done
+
+fours_rest:
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX), X8, X8
+	VFMADD231SD X8, X8, X0
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX)(BX*1), X8, X8
+	VFMADD231SD X8, X8, X1
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX)(BX*2), X8, X8
+	VFMADD231SD X8, X8, X2
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX)(R8*1), X8, X8
+	VFMADD231SD X8, X8, X3
+	ADDQ        $0x04, DX
+	ADDQ        $0x04, DI
+	SUBQ        $0x01, SI
+	CMPQ        SI, $0x01
+	JGE         fours_rest
+
+fours_rest_done:
+	VHADDPD X0, X0, X0
+	VHADDPD X4, X4, X4
+	VADDSD  X4, X0, X0
+	VMOVSD  X0, (AX)
+	VHADDPD X1, X1, X1
+	VHADDPD X5, X5, X5
+	VADDSD  X5, X1, X1
+	VMOVSD  X1, 8(AX)
+	VHADDPD X2, X2, X2
+	VHADDPD X6, X6, X6
+	VADDSD  X6, X2, X2
+	VMOVSD  X2, 16(AX)
+	VHADDPD X3, X3, X3
+	VHADDPD X7, X7, X7
+	VADDSD  X7, X3, X3
+	VMOVSD  X3, 24(AX)
+	SUBQ    DI, DX
+	LEAQ    (DX)(BX*4), DX
+	ADDQ    $0x20, AX
+	SUBQ    $0x04, CX
+	CMPQ    CX, $0x04
+	JGE     fours
+
+fours_done:
+	CMPQ CX, $0x01
 	JLT  ones_done
 
 ones:
-	VMOVUPS      (AX), Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y5
-	VFMADD231PD  Y4, Y4, Y0
-	VFMADD231PD  Y5, Y5, Y1
-	ADDQ         $0x20, AX
-	SUBQ         $0x08, CX
-	CMPQ         CX, $0x08
-	JGE          ones
+	VXORPD Y0, Y0, Y0
+	MOVQ   n+24(FP), SI
+	XORQ   DI, DI
+	CMPQ   SI, $0x04
+	JLT    ones_columns_done
+
+ones_columns:
+	VCVTPS2PD   (DX), Y1
+	VFMADD231PD Y1, Y1, Y0
+	ADDQ        $0x10, DX
+	ADDQ        $0x10, DI
+	SUBQ        $0x04, SI
+	CMPQ        SI, $0x04
+	JGE         ones_columns
+
+ones_columns_done:
+	VEXTRACTF128 $0x01, Y0, X1
+	CMPQ         SI, $0x01
+	JLT          ones_rest_done
+
+ones_rest:
+	VXORPD      X2, X2, X2
+	VCVTSS2SD   (DX), X2, X2
+	VFMADD231SD X2, X2, X0
+	ADDQ        $0x04, DX
+	ADDQ        $0x04, DI
+	SUBQ        $0x01, SI
+	CMPQ        SI, $0x01
+	JGE         ones_rest
+
+ones_rest_done:
+	VHADDPD X0, X0, X0
+	VHADDPD X1, X1, X1
+	VADDSD  X1, X0, X0
+	VMOVSD  X0, (AX)
+	SUBQ    DI, DX
+	ADDQ    BX, DX
+	ADDQ    $0x08, AX
+	SUBQ    $0x01, CX
+	CMPQ    CX, $0x01
+	JGE     ones
 
 ones_done:
-	TESTQ        CX, CX
-	JZ           finish
-	LEAQ         maskTableAVX2<>+0(SB), DX
-	MOVQ         $0x0000000000000008, BX
-	SUBQ         CX, BX
-	VMOVUPS      (DX)(BX*4), Y4
-	VMASKMOVPS   (AX), Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X5, Y5
-	VFMADD231PD  Y4, Y4, Y2
-	VFMADD231PD  Y5, Y5, Y3
-
-finish:
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y2
-	VADDPD       Y2, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDSD       X1, X0, X0
-	MOVSD        X0, ret+16(FP)
 	VZEROUPPER
 	RET
 
-// func dot64AVX2(a *float32, b *float32, n int) float64
-// Requires: AVX, FMA3, SSE2
-TEXT ·dot64AVX2(SB), NOSPLIT, $0-32
-	MOVQ   a+0(FP), AX
-	MOVQ   b+8(FP), CX
-	MOVQ   n+16(FP), DX
+// func dots64AVX2(sums *float64, a *float32, sa int, b *float32, sb int, n int, rows int)
+// Requires: AVX, FMA3
+TEXT ·dots64AVX2(SB), NOSPLIT, $0-56
+	MOVQ sums+0(FP), AX
+	MOVQ rows+48(FP), CX
+	MOVQ a+8(FP), DX
+	MOVQ sa+16(FP), BX
+	SHLQ $0x02, BX
+	MOVQ b+24(FP), SI
+	MOVQ sb+32(FP), DI
+	SHLQ $0x02, DI
+	CMPQ CX, $0x04
+	JLT  fours_done
+
+fours:
 	VXORPD Y0, Y0, Y0
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
 	VXORPD Y3, Y3, Y3
-	CMPQ   DX, $0x10
-	JLT    twos_done
+	MOVQ   n+40(FP), R8
+	XORQ   R9, R9
+	LEAQ   (BX)(BX*2), R10
+	LEAQ   (DI)(DI*2), R11
+	CMPQ   R8, $0x04
+	JLT    fours_columns_done
 
-twos:
-	VMOVUPS      (AX), Y4
-	VMOVUPS      (CX), Y5
-	VEXTRACTF128 $0x01, Y4, X6
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X6, Y6
-	VEXTRACTF128 $0x01, Y5, X7
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X7, Y7
-	VFMADD231PD  Y4, Y5, Y0
-	VFMADD231PD  Y6, Y7, Y1
-	VMOVUPS      32(AX), Y4
-	VMOVUPS      32(CX), Y5
-	VEXTRACTF128 $0x01, Y4, X6
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X6, Y6
-	VEXTRACTF128 $0x01, Y5, X7
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X7, Y7
-	VFMADD231PD  Y4, Y5, Y2
-	VFMADD231PD  Y6, Y7, Y3
-	ADDQ         $0x40, AX
-	ADDQ         $0x40, CX
-	SUBQ         $0x10, DX
-	CMPQ         DX, $0x10
-	JGE          twos
+fours_columns:
+	VCVTPS2PD   (DX), Y4
+	VCVTPS2PD   (SI), Y5
+	VFMADD231PD Y4, Y5, Y0
+	VCVTPS2PD   (DX)(BX*1), Y4
+	VCVTPS2PD   (SI)(DI*1), Y5
+	VFMADD231PD Y4, Y5, Y1
+	VCVTPS2PD   (DX)(BX*2), Y4
+	VCVTPS2PD   (SI)(DI*2), Y5
+	VFMADD231PD Y4, Y5, Y2
+	VCVTPS2PD   (DX)(R10*1), Y4
+	VCVTPS2PD   (SI)(R11*1), Y5
+	VFMADD231PD Y4, Y5, Y3
+	ADDQ        $0x10, DX
+	ADDQ        $0x10, SI
+	ADDQ        $0x10, R9
+	SUBQ        $0x04, R8
+	CMPQ        R8, $0x04
+	JGE         fours_columns
 
-twos_done:
-	CMPQ DX, $0x08
+fours_columns_done:
+	VEXTRACTF128 $0x01, Y0, X4
+	VEXTRACTF128 $0x01, Y1, X5
+	VEXTRACTF128 $0x01, Y2, X6
+	VEXTRACTF128 $0x01, Y3, X7
+	CMPQ         R8, $0x01
+	JLT          fours_rest_done
+
+fours_rest:
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX), X8, X8
+	VXORPD      X9, X9, X9
+	VCVTSS2SD   (SI), X9, X9
+	VFMADD231SD X8, X9, X0
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX)(BX*1), X8, X8
+	VXORPD      X9, X9, X9
+	VCVTSS2SD   (SI)(DI*1), X9, X9
+	VFMADD231SD X8, X9, X1
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX)(BX*2), X8, X8
+	VXORPD      X9, X9, X9
+	VCVTSS2SD   (SI)(DI*2), X9, X9
+	VFMADD231SD X8, X9, X2
+	VXORPD      X8, X8, X8
+	VCVTSS2SD   (DX)(R10*1), X8, X8
+	VXORPD      X9, X9, X9
+	VCVTSS2SD   (SI)(R11*1), X9, X9
+	VFMADD231SD X8, X9, X3
+	ADDQ        $0x04, DX
+	ADDQ        $0x04, SI
+	ADDQ        $0x04, R9
+	SUBQ        $0x01, R8
+	CMPQ        R8, $0x01
+	JGE         fours_rest
+
+fours_rest_done:
+	VHADDPD X0, X0, X0
+	VHADDPD X4, X4, X4
+	VADDSD  X4, X0, X0
+	VMOVSD  X0, (AX)
+	VHADDPD X1, X1, X1
+	VHADDPD X5, X5, X5
+	VADDSD  X5, X1, X1
+	VMOVSD  X1, 8(AX)
+	VHADDPD X2, X2, X2
+	VHADDPD X6, X6, X6
+	VADDSD  X6, X2, X2
+	VMOVSD  X2, 16(AX)
+	VHADDPD X3, X3, X3
+	VHADDPD X7, X7, X7
+	VADDSD  X7, X3, X3
+	VMOVSD  X3, 24(AX)
+	SUBQ    R9, DX
+	LEAQ    (DX)(BX*4), DX
+	SUBQ    R9, SI
+	LEAQ    (SI)(DI*4), SI
+	ADDQ    $0x20, AX
+	SUBQ    $0x04, CX
+	CMPQ    CX, $0x04
+	JGE     fours
+
+fours_done:
+	CMPQ CX, $0x01
 	JLT  ones_done
 
 ones:
-	VMOVUPS      (AX), Y4
-	VMOVUPS      (CX), Y5
-	VEXTRACTF128 $0x01, Y4, X6
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X6, Y6
-	VEXTRACTF128 $0x01, Y5, X7
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X7, Y7
-	VFMADD231PD  Y4, Y5, Y0
-	VFMADD231PD  Y6, Y7, Y1
-	ADDQ         $0x20, AX
-	ADDQ         $0x20, CX
-	SUBQ         $0x08, DX
-	CMPQ         DX, $0x08
-	JGE          ones
+	VXORPD Y0, Y0, Y0
+	MOVQ   n+40(FP), R8
+	XORQ   R9, R9
+	CMPQ   R8, $0x04
+	JLT    ones_columns_done
+
+ones_columns:
+	VCVTPS2PD   (DX), Y1
+	VCVTPS2PD   (SI), Y2
+	VFMADD231PD Y1, Y2, Y0
+	ADDQ        $0x10, DX
+	ADDQ        $0x10, SI
+	ADDQ        $0x10, R9
+	SUBQ        $0x04, R8
+	CMPQ        R8, $0x04
+	JGE         ones_columns
+
+ones_columns_done:
+	VEXTRACTF128 $0x01, Y0, X1
+	CMPQ         R8, $0x01
+	JLT          ones_rest_done
+
+ones_rest:
+	VXORPD      X2, X2, X2
+	VCVTSS2SD   (DX), X2, X2
+	VXORPD      X3, X3, X3
+	VCVTSS2SD   (SI), X3, X3
+	VFMADD231SD X2, X3, X0
+	ADDQ        $0x04, DX
+	ADDQ        $0x04, SI
+	ADDQ        $0x04, R9
+	SUBQ        $0x01, R8
+	CMPQ        R8, $0x01
+	JGE         ones_rest
+
+ones_rest_done:
+	VHADDPD X0, X0, X0
+	VHADDPD X1, X1, X1
+	VADDSD  X1, X0, X0
+	VMOVSD  X0, (AX)
+	SUBQ    R9, DX
+	ADDQ    BX, DX
+	SUBQ    R9, SI
+	ADDQ    DI, SI
+	ADDQ    $0x08, AX
+	SUBQ    $0x01, CX
+	CMPQ    CX, $0x01
+	JGE     ones
 
 ones_done:
-	TESTQ        DX, DX
-	JZ           finish
-	LEAQ         maskTableAVX2<>+0(SB), BX
-	MOVQ         $0x0000000000000008, SI
-	SUBQ         DX, SI
-	VMOVUPS      (BX)(SI*4), Y4
-	VMASKMOVPS   (AX), Y4, Y5
-	VMASKMOVPS   (CX), Y4, Y4
-	VEXTRACTF128 $0x01, Y5, X6
-	VCVTPS2PD    X5, Y5
-	VCVTPS2PD    X6, Y6
-	VEXTRACTF128 $0x01, Y4, X7
-	VCVTPS2PD    X4, Y4
-	VCVTPS2PD    X7, Y7
-	VFMADD231PD  Y5, Y4, Y2
-	VFMADD231PD  Y6, Y7, Y3
-
-finish:
-	VADDPD       Y1, Y0, Y0
-	VADDPD       Y3, Y2, Y2
-	VADDPD       Y2, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPD       X1, X0, X0
-	VPERMILPD    $0x01, X0, X1
-	VADDSD       X1, X0, X0
-	MOVSD        X0, ret+24(FP)
 	VZEROUPPER
 	RET
 

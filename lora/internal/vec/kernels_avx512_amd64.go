@@ -99,15 +99,15 @@ func rotateAVX512(x *float32, cos *float32, sin *float32, n int, heads int, sign
 //go:noescape
 func adamWAVX512(p *float32, m *float32, v *float32, grad *float32, n int, c *float64)
 
-// sumSquares64AVX512 returns the sum of a[i]*a[i] in float64.
+// squares64AVX512 is squares64Go.
 //
 //go:noescape
-func sumSquares64AVX512(a *float32, n int) float64
+func squares64AVX512(sums *float64, a *float32, sa int, n int, rows int)
 
-// dot64AVX512 returns the sum of a[i]*b[i] in float64.
+// dots64AVX512 is dots64Go.
 //
 //go:noescape
-func dot64AVX512(a *float32, b *float32, n int) float64
+func dots64AVX512(sums *float64, a *float32, sa int, b *float32, sb int, n int, rows int)
 
 // dropAVX512 sets y[i] = x[i]*keep, or 0 where (words[i]>>9 + 0.5) / 2^23 is below p.
 //

@@ -33,25 +33,29 @@ func (k Kernels) Rotate(x, cos, sin []float32, sign float32) {
 	}
 }
 
-// SumSquares64 returns the sum of the squared elements in float64, where squares are
-// exact.
+// SquaresOfRows sets the sum of the squared elements of each row, of n elements from
+// a[r*stride] on. Sums are float64, where squares are exact, in an order that is the
+// same for all variants.
 //
-//	for i := range a { sum += float64(a[i]) * float64(a[i]) }
-func (k Kernels) SumSquares64(a []float32) float64 {
-	if len(a) == 0 {
-		return 0
+//	for r := range sums { for i := range n { sums[r] += float64(a[r*stride+i]) * float64(a[r*stride+i]) } }
+func (k Kernels) SquaresOfRows(sums []float64, a []float32, stride, n int) {
+	if rows := len(sums); rows > 0 && n > 0 {
+		k.squares64(sums, a[:(rows-1)*stride+n], stride, n)
+		return
 	}
-	return k.sumSquares64(a)
+	clear(sums)
 }
 
-// Dot64 returns the scalar product in float64, where products are exact.
+// DotsOfRows sets the scalar products of the rows of two matrices, as
+// [Kernels.SquaresOfRows] does.
 //
-//	for i := range a { sum += float64(a[i]) * float64(b[i]) }
-func (k Kernels) Dot64(a, b []float32) float64 {
-	if len(a) == 0 {
-		return 0
+//	for r := range sums { for i := range n { sums[r] += float64(a[r*sa+i]) * float64(b[r*sb+i]) } }
+func (k Kernels) DotsOfRows(sums []float64, a []float32, sa int, b []float32, sb, n int) {
+	if rows := len(sums); rows > 0 && n > 0 {
+		k.dots64(sums, a[:(rows-1)*sa+n], sa, b[:(rows-1)*sb+n], sb, n)
+		return
 	}
-	return k.dot64(a, b[:len(a)])
+	clear(sums)
 }
 
 // AdamW are the constants of an update of the optimiser AdamW.

@@ -68,33 +68,52 @@ func TestRotateEqualsTheLoop(t *testing.T) {
 	})
 }
 
-// The error of a sum of n products that are exact is at most n · 2^-53 times the sum
-// of magnitudes, in whatever order.
+// Sums in float64 have the bits of the loops, whatever the number of rows.
 func TestSumsInFloat64EqualTheLoops(t *testing.T) {
 	eachVariant(t, func(t *testing.T, k Kernels) {
 		lengths(func(r *rand.Rand, n int) {
-			_, a := slice(r, n)
-			_, b := slice(r, n)
-			var dot, size, squares float64
-			for i := range a {
-				x, y := float64(a[i]), float64(b[i])
-				dot, size, squares = dot+x*y, size+math.Abs(x*y), squares+x*x
-			}
-			u := float64(n) * 0x1p-52
-			if got := k.Dot64(a, b); math.Abs(got-dot) > u*size {
-				t.Errorf("Dot64 %d: %v, want %v", n, got, dot)
-			}
-			if got := k.SumSquares64(a); math.Abs(got-squares) > u*squares {
-				t.Errorf("SumSquares64 %d: %v, want %v", n, got, squares)
-			}
-			if n > 0 {
-				a[n-1] = float32(math.NaN())
-				if got := k.SumSquares64(a); got == got {
-					t.Errorf("length %d: %v, want NaN", n, got)
+			for rows := range 10 {
+				sa, sb := n+n%3, n+n%5
+				_, a := slice(r, max(0, rows-1)*sa+n)
+				_, b := slice(r, max(0, rows-1)*sb+n)
+				if rows > 2 && n > 0 {
+					a[sa] = float32(math.NaN())
+				}
+				sums, want := make([]float64, rows+1), make([]float64, rows)
+				sums[rows] = guard
+				for i, f := range []func(sums []float64, k Kernels){
+					func(sums []float64, k Kernels) { k.SquaresOfRows(sums, a, sa, n) },
+					func(sums []float64, k Kernels) { k.DotsOfRows(sums, a, sa, b, sb, n) },
+				} {
+					f(sums[:rows], k)
+					f(want, Kernels{})
+					for j := range want {
+						if sums[j] != want[j] && sums[j] == sums[j] {
+							t.Fatalf("sum %d of %d rows of %d, row %d: %v, want %v", i, rows, n, j, sums[j], want[j])
+						}
+					}
+				}
+				if sums[rows] != guard {
+					t.Fatal("wrote beyond the last row")
 				}
 			}
 		})
 	})
+}
+
+// The error of a sum of n exact products is at most n · 2^-53 times that of magnitudes.
+func TestSumsInFloat64AreAccurate(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	_, a := slice(r, 1001)
+	_, b := slice(r, 1001)
+	dot, size := 0.0, 0.0
+	for i := range a {
+		x := float64(a[i]) * float64(b[i])
+		dot, size = dot+x, size+math.Abs(x)
+	}
+	if got := dot64Go(a, b); math.Abs(got-dot) > 2*1001*0x1p-53*size {
+		t.Errorf("%v, want %v", got, dot)
+	}
 }
 
 func TestAdamWEqualsTheLoop(t *testing.T) {
@@ -150,7 +169,7 @@ func TestRowsNeedRoom(t *testing.T) {
 		"AddRows":     func() { k.AddRows(long, make([]float32, 9), 5, 2) },
 		"AddProducts": func() { k.AddProducts(long, make([]float32, 10), 5, make([]float32, 9), 5, make([]float32, 2)) },
 		"Rotate":      func() { k.Rotate(make([]float32, 10), long, short, 1) },
-		"Dot64":       func() { k.Dot64(long, short) },
+		"DotsOfRows":  func() { k.DotsOfRows(make([]float64, 2), make([]float32, 9), 5, make([]float32, 10), 5, 5) },
 		"Step":        func() { k.Step(long, long, long, short, &AdamW{}) },
 		"Dropout":     func() { k.Dropout(long, long, make([]uint32, 4), 0.5, 2) },
 	} {
@@ -173,7 +192,7 @@ func BenchmarkRows(b *testing.B) {
 		_, y := slice(r, 4864)
 		_, m := slice(r, 4864)
 		_, v := slice(r, 4864)
-		words := make([]uint32, 4864)
+		words, sums := make([]uint32, 4864), make([]float64, 38)
 		for i := range v {
 			v[i] *= v[i]
 		}
@@ -184,8 +203,8 @@ func BenchmarkRows(b *testing.B) {
 			{"AddRows", func() { k.AddRows(y[:128], x, 128, 38) }},
 			{"AddProducts", func() { k.AddProducts(y[:128], x, 128, m, 128, v[:38]) }},
 			{"Rotate", func() { k.Rotate(y, m[:16], v[:16], 1) }},
-			{"SumSquares64", func() { k.SumSquares64(x) }},
-			{"Dot64", func() { k.Dot64(x, m) }},
+			{"SquaresOfRows", func() { k.SquaresOfRows(sums, x, 128, 128) }},
+			{"DotsOfRows", func() { k.DotsOfRows(sums, x, 128, m, 128, 128) }},
 			{"AdamW", func() { k.Step(y, m, v, x, &AdamW{Scale: 1, Beta1: 0.9, Beta2: 0.9, Keep: 1, Eps: 1}) }},
 			{"Dropout", func() { k.Dropout(y, x, words, 0.1, 1.1) }},
 		} {

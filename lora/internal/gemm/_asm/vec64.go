@@ -8,21 +8,6 @@ import (
 
 // Kernels that compute in float64: a vector of floats is two of doubles.
 
-// widen returns the lower and upper half of x as doubles.
-func (l *lanes) widen(x reg.VecVirtual) (low, high reg.VecVirtual) {
-	low, high = l.register(), l.register()
-	if l.width == 16 {
-		VEXTRACTF64X4(Imm(1), x, high.AsY())
-		VCVTPS2PD(x.AsY(), low)
-		VCVTPS2PD(high.AsY(), high)
-	} else {
-		VEXTRACTF128(Imm(1), x, high.AsX())
-		VCVTPS2PD(x.AsX(), low)
-		VCVTPS2PD(high.AsX(), high)
-	}
-	return low, high
-}
-
 // narrow rounds two vectors of doubles to one of floats.
 func (l *lanes) narrow(low, high reg.VecVirtual) reg.VecVirtual {
 	out, upper := l.register(), l.register()
@@ -134,60 +119,115 @@ func (l *lanes) adamWHalf(in []reg.VecVirtual, c func(int) reg.VecVirtual) []reg
 	return []reg.VecVirtual{p, m, v}
 }
 
-// sums64 emits sums in float64 of products, which are exact there.
+// sums64 emits sums in float64 of products, which are exact there: four interleaved
+// sums a row, as in the loop, and four rows at a time.
 func (l *lanes) sums64() {
-	l.dot64("sumSquares64", "returns the sum of a[i]*a[i] in float64.", []string{"a"})
-	l.dot64("dot64", "returns the sum of a[i]*b[i] in float64.", []string{"a", "b"})
+	l.dots64("squares64", "is squares64Go.", []string{"a"})
+	l.dots64("dots64", "is dots64Go.", []string{"a", "b"})
 }
 
-func (l *lanes) dot64(name, doc string, inputs []string) {
-	at, n := l.text(name, doc, inputs, ") float64")
-	var acc [4]reg.VecVirtual
-	for i := range acc {
-		acc[i] = l.register()
-		VXORPD(acc[i].AsY(), acc[i].AsY(), acc[i].AsY())
+func (l *lanes) dots64(name, doc string, inputs []string) {
+	signature := "func(sums *float64, "
+	for _, in := range inputs {
+		signature += in + " *float32, s" + in + " int, "
 	}
-	step := func(to []reg.VecVirtual, in []reg.VecVirtual) {
-		low, high := l.widen(in[0])
-		lowB, highB := low, high
-		if len(in) == 2 {
-			lowB, highB = l.widen(in[1])
-		}
-		VFMADD231PD(low, lowB, to[0])
-		VFMADD231PD(high, highB, to[1])
+	TEXT(name+l.suffix, NOSPLIT, signature+"n int, rows int)")
+	Pragma("noescape")
+	Doc(name + l.suffix + " " + doc)
+	sums, rows := argument("sums"), argument("rows")
+	var at, strides []reg.GPVirtual
+	for _, in := range inputs {
+		at = append(at, argument(in))
+		stride := argument("s" + in)
+		SHLQ(Imm(2), stride)
+		strides = append(strides, stride)
 	}
-	loop("twos", n, 2*l.width, func() {
-		for u := range 2 {
-			step(acc[2*u:], l.read(at, 4*l.width*u))
-		}
-		l.advance(at, 2)
-	})
-	loop("ones", n, l.width, func() {
-		step(acc[:], l.read(at, 0))
-		l.advance(at, 1)
-	})
-	TESTQ(n, n)
-	JZ(LabelRef("finish"))
-	mask := l.rest(n)
-	in := make([]reg.VecVirtual, len(at))
-	for i := range at {
-		in[i] = l.register()
-		l.loadRest(Mem{Base: at[i]}, mask, in[i])
+	for _, d := range []dots{{"fours", 4}, {"ones", 1}} {
+		loop(d.label, rows, d.rows, func() { d.emit(sums, at, strides) })
 	}
-	step(acc[2:], in)
-	Label("finish")
-	VADDPD(acc[1], acc[0], acc[0])
-	VADDPD(acc[3], acc[2], acc[2])
-	VADDPD(acc[2], acc[0], acc[0])
-	if l.width == 16 {
-		VEXTRACTF64X4(Imm(1), acc[0], acc[1].AsY())
-		VADDPD(acc[1].AsY(), acc[0].AsY(), acc[0].AsY())
-	}
-	VEXTRACTF128(Imm(1), acc[0].AsY(), acc[1].AsX())
-	VADDPD(acc[1].AsX(), acc[0].AsX(), acc[0].AsX())
-	VPERMILPD(Imm(1), acc[0].AsX(), acc[1].AsX())
-	VADDSD(acc[1].AsX(), acc[0].AsX(), acc[0].AsX())
-	Store(acc[0].AsX(), ReturnIndex(0))
 	VZEROUPPER()
 	RET()
+}
+
+// dots computes the sums of a number of rows together.
+type dots struct {
+	label string
+	rows  int
+}
+
+// emit leaves the sums in memory and moves the pointers on.
+func (d dots) emit(sums reg.GPVirtual, at, strides []reg.GPVirtual) {
+	acc, tails := make([]reg.VecVirtual, d.rows), make([]reg.VecVirtual, d.rows)
+	for r := range acc {
+		acc[r] = YMM()
+		VXORPD(acc[r], acc[r], acc[r])
+	}
+	n, column, triple := argument("n"), GP64(), make([]reg.GPVirtual, len(at))
+	XORQ(column, column)
+	for i := range at {
+		if d.rows > 1 {
+			triple[i] = GP64()
+			LEAQ(Mem{Base: strides[i], Index: strides[i], Scale: 2}, triple[i])
+		}
+	}
+	// The pointers move along the rows and back.
+	each := func(step int, term func(r int, place []Mem)) {
+		for r := range d.rows {
+			place := make([]Mem, len(at))
+			for i := range at {
+				place[i] = Mem{Base: at[i]}
+				switch r {
+				case 1, 2:
+					place[i].Index, place[i].Scale = strides[i], uint8(r)
+				case 3:
+					place[i].Index, place[i].Scale = triple[i], 1
+				}
+			}
+			term(r, place)
+		}
+		for i := range at {
+			ADDQ(number(4*step), at[i])
+		}
+		ADDQ(number(4*step), column)
+	}
+	loop(d.label+"_columns", n, 4, func() {
+		each(4, func(r int, place []Mem) {
+			in := make([]reg.VecVirtual, len(place))
+			for i, m := range place {
+				in[i] = YMM()
+				VCVTPS2PD(m, in[i])
+			}
+			VFMADD231PD(in[0], in[len(in)-1], acc[r])
+		})
+	})
+	for r := range acc {
+		tails[r] = XMM()
+		VEXTRACTF128(Imm(1), acc[r], tails[r])
+	}
+	loop(d.label+"_rest", n, 1, func() {
+		each(1, func(r int, place []Mem) {
+			in := make([]reg.VecVirtual, len(place))
+			for i, m := range place {
+				in[i] = XMM()
+				VXORPD(in[i], in[i], in[i])
+				VCVTSS2SD(m, in[i], in[i])
+			}
+			VFMADD231SD(in[0], in[len(in)-1], acc[r].AsX())
+		})
+	})
+	for r := range acc {
+		VHADDPD(acc[r].AsX(), acc[r].AsX(), acc[r].AsX())
+		VHADDPD(tails[r], tails[r], tails[r])
+		VADDSD(tails[r], acc[r].AsX(), acc[r].AsX())
+		VMOVSD(acc[r].AsX(), Mem{Base: sums, Disp: 8 * r})
+	}
+	for i := range at {
+		SUBQ(column, at[i])
+		if d.rows > 1 {
+			LEAQ(Mem{Base: at[i], Index: strides[i], Scale: 4}, at[i])
+		} else {
+			ADDQ(strides[i], at[i])
+		}
+	}
+	ADDQ(number(8*d.rows), sums)
 }
