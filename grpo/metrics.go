@@ -17,6 +17,7 @@ import (
 //	prompts/cut                  prompts of which only the last tokens were kept
 //	skipped_steps                steps passed over so far because a number was not finite, where one just was
 //	forest/saving                rows of the unshared batch over rows of the forest
+//	forest/memory                bytes of activations of the largest forest
 type Metrics map[string]float64
 
 // microStats sums over the completions of a micro-batch.

@@ -75,13 +75,14 @@ func (t *GRPOTrainer) pass(ctx context.Context, b *batch, step int) (Metrics, er
 	}
 	l := NewLoss(t.objective(), t.lossRows(b))
 	t.policy.BeginStep(t.cfg.Seed, step)
-	loss := 0.0
+	loss, memory := 0.0, int64(0)
+	opts := []policy.Option{policy.WithTemperature(t.cfg.Temperature), policy.WithEntropy(), policy.WithTotal(packed.Targets)}
 	for _, f := range packed.Forests {
-		part, err := t.policy.Step(ctx, f, l, policy.WithTemperature(t.cfg.Temperature), policy.WithEntropy(), policy.WithTotal(packed.Targets))
+		part, err := t.policy.Step(ctx, f, l, opts...)
 		if err != nil {
 			return nil, err
 		}
-		loss += part
+		loss, memory = loss+part, max(memory, t.policy.StepMemory(f, opts...))
 	}
 	rate := t.cfg.LearningRate * schedules[t.cfg.Schedule](t.cfg.Warmup)(step, t.total)
 	if t.inspect != nil {
@@ -94,7 +95,7 @@ func (t *GRPOTrainer) pass(ctx context.Context, b *batch, step int) (Metrics, er
 	if b.Old == nil && t.cfg.Passes > 1 {
 		b.Old = l.LogProbs()
 	}
-	m := Metrics{"loss": loss, "grad_norm": norm, "learning_rate": rate, "forest/saving": packed.Saving()}
+	m := Metrics{"loss": loss, "grad_norm": norm, "learning_rate": rate, "forest/saving": packed.Saving(), "forest/memory": float64(memory)}
 	l.addTo(m, t.cfg.Loss, true)
 	return m, nil
 }

@@ -1,6 +1,7 @@
 package lora
 
 import (
+	"strings"
 	"time"
 
 	"github.com/socialrl/socialrl/lora/internal/gemm"
@@ -8,9 +9,30 @@ import (
 
 var _ Measurer = (*cpuEngine)(nil)
 
-// Limits measures the processor with all workers of the engine.
+// Limits measures the processor, with as many workers as the engine has and whatever
+// its variant.
 func (e *cpuEngine) Limits() Limits {
-	return Limits{F32: gemm.Peak(e.pool), Read: e.readRate()}
+	l := Limits{Read: e.readRate()}
+	for _, variant := range gemm.Variants() {
+		dots := strings.HasSuffix(variant, "bf16")
+		switch rate := e.arithmeticRate(variant); {
+		case dots:
+			l.BF16 = max(l.BF16, rate)
+		default:
+			l.F32 = max(l.F32, rate)
+		}
+	}
+	return l
+}
+
+// arithmeticRate returns the operations a second of a variant in registers.
+func (e *cpuEngine) arithmeticRate(variant string) float64 {
+	pool, err := gemm.NewPool(e.pool.Workers(), variant)
+	if err != nil {
+		return 0
+	}
+	defer pool.Close()
+	return gemm.Peak(pool)
 }
 
 // readRate returns the bytes a second at which all workers together read a buffer

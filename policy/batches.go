@@ -109,7 +109,17 @@ func (p *Policy) Outputs(ctx context.Context, examples []Example, budget int) ([
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]float64, len(examples))
+	return p.PackedOutputs(ctx, packed)
+}
+
+// PackedOutputs is [Policy.Outputs] of examples that are packed already, in the order
+// in which they were given to Pack.
+func (p *Policy) PackedOutputs(ctx context.Context, packed *Packed) ([][]float64, error) {
+	n := 0
+	for _, f := range packed.Forests {
+		n += f.Examples()
+	}
+	out := make([][]float64, n)
 	for _, f := range packed.Forests {
 		t, err := p.infer(ctx, f)
 		if err != nil {

@@ -38,7 +38,8 @@ type FitProgress struct {
 	Step, Steps int
 	Metrics     map[string]float64 // what was logged
 	Evaluation  bool               // of the held-out examples
-	Saving      float64            // rows without sharing over rows, of the step's batch
+	Saving      float64            // rows without sharing over rows, of the step's batch or of the held-out examples
+	Memory      int64              // bytes of activations that the step took; see Policy.StepMemory
 }
 
 // FitResult says how Fit ended.
@@ -124,7 +125,7 @@ func newFit(p *Policy, o Objective, cfg FitConfig) (*fit, error) {
 	if cfg.MaxSteps > 0 {
 		f.steps = min(f.steps, cfg.MaxSteps)
 	}
-	p.Recompute = cfg.Recompute
+	p.Recompute, p.Memory = cfg.Recompute, cfg.Memory
 	f.opt = lora.NewAdamW(p.adapter, cfg.Optimizer)
 	f.run, _, err = OpenRun(cfg.Dir, f.settings(), []string{metricsLog}, cfg.Keep, p.adapter, f.opt, &f.state)
 	if err != nil {
@@ -237,7 +238,7 @@ func (f *fit) step(ctx context.Context) error {
 	f.state.Tokens += packed.Flat
 	f.state.Rows += packed.Rows
 	m := map[string]float64{"loss": loss, "grad_norm": norm, "learning_rate": lr}
-	return f.log(m, false, packed.Saving())
+	return f.log(FitProgress{Metrics: m, Saving: packed.Saving(), Memory: f.memory(packed)})
 }
 
 // gradients accumulates the gradients of an optimiser step and returns its loss.
@@ -272,8 +273,18 @@ func (f *fit) skip(err error) error {
 	return nil
 }
 
+// memory returns the bytes of the largest of a step's forests.
+func (f *fit) memory(packed *Packed) int64 {
+	most := int64(0)
+	for _, forest := range packed.Forests {
+		most = max(most, f.p.StepMemory(forest))
+	}
+	return most
+}
+
 // log writes a line of metrics. Numbers that JSON has no name for are left out.
-func (f *fit) log(m map[string]float64, evaluation bool, saving float64) error {
+func (f *fit) log(progress FitProgress) error {
+	m := progress.Metrics
 	m["step"] = float64(f.state.Steps)
 	m["epoch"] = float64(f.state.Steps) / float64(f.perEpoch())
 	m["num_tokens"] = float64(f.state.Tokens)
@@ -286,7 +297,8 @@ func (f *fit) log(m map[string]float64, evaluation bool, saving float64) error {
 		return err
 	}
 	if f.cfg.OnStep != nil {
-		f.cfg.OnStep(FitProgress{Step: f.state.Steps, Steps: f.steps, Metrics: m, Evaluation: evaluation, Saving: saving})
+		progress.Step, progress.Steps = f.state.Steps, f.steps
+		f.cfg.OnStep(progress)
 	}
 	return nil
 }
@@ -297,7 +309,11 @@ func (f *fit) evaluate(ctx context.Context) error {
 	if len(f.held) == 0 {
 		return nil
 	}
-	out, err := f.p.Outputs(ctx, pickExamples(f.o.Examples, f.held), f.cfg.Budget)
+	packed, err := Pack(pickExamples(f.o.Examples, f.held), f.cfg.Budget)
+	if err != nil {
+		return err
+	}
+	out, err := f.p.PackedOutputs(ctx, packed)
 	if err != nil {
 		return err
 	}
@@ -309,7 +325,7 @@ func (f *fit) evaluate(ctx context.Context) error {
 	if !ok {
 		return errors.New("policy: the objective's evaluation gives no loss")
 	}
-	if err := f.log(metrics, true, 1); err != nil {
+	if err := f.log(FitProgress{Metrics: metrics, Evaluation: true, Saving: packed.Saving()}); err != nil {
 		return err
 	}
 	return f.judge(loss)

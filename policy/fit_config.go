@@ -30,6 +30,7 @@ type FitConfig struct {
 
 	Budget    int    // most rows of one forest (4096)
 	Recompute bool   // see Policy.Recompute
+	Memory    int64  `json:"-"` // see Policy.Memory; it changes no result (0: no bound)
 	Seed      uint64 // of the split, the order and dropout (42)
 
 	// OnStep is called after every step and every evaluation. It may be nil.
@@ -80,7 +81,7 @@ func (c FitConfig) check() error {
 	switch {
 	case c.Dir == "":
 		return errors.New("policy: training needs a directory")
-	case c.Epochs < 0 || c.MaxSteps < 0 || c.Batch < 0 || c.Warmup < 0 || c.EvalEvery < 0 || c.Patience < 0 || c.SaveEvery < 0 || c.Keep < 0 || c.Budget < 0:
+	case c.Epochs < 0 || c.MaxSteps < 0 || c.Batch < 0 || c.Warmup < 0 || c.EvalEvery < 0 || c.Patience < 0 || c.SaveEvery < 0 || c.Keep < 0 || c.Budget < 0 || c.Memory < 0:
 		return errors.New("policy: no count in the training configuration may be negative")
 	case !(c.Held >= 0 && c.Held < 1):
 		return fmt.Errorf("policy: held-out share is %v, want 0 to less than 1", c.Held)

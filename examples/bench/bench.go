@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
@@ -119,7 +120,7 @@ func (b *bench) load(kind lora.Kind) error {
 	}
 	b.kind = kind
 	b.base.SetTokenizer(nil) // rows work on tokens
-	fmt.Fprintf(b.err, "bench: loaded as %v in %.2f s, %s\n", kind, time.Since(start).Seconds(), size(eng.Stats().Weights))
+	fmt.Fprintf(b.err, "bench: loaded as %v in %.2f s, %s\n", kind, time.Since(start).Seconds(), cli.Size(eng.Stats().Weights))
 	debug.FreeOSMemory()
 	return nil
 }

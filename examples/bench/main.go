@@ -44,6 +44,7 @@ type settings struct {
 	read, tokens, square  int // of the other rows
 	branches, rank, turns int
 	rowBudget             int
+	memory                cli.Bytes
 	reps, steps           int
 	time                  time.Duration
 	seed                  uint64
@@ -77,6 +78,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.DurationVar(&s.time, "time", time.Second, "`time` that their repetitions take at least")
 	fs.IntVar(&s.steps, "steps", 1, "repetitions of rows \"sft\", \"update\" and \"grpo\"")
 	fs.IntVar(&s.rowBudget, "budget", 0, "most distinct tokens computed at a time in row \"sft\"; 0 is no bound")
+	fs.Var(&s.memory, "memory", "most `memory` of activations in rows \"sft\", \"update\" and \"grpo\", such as 2GB: blocks are computed again as needed; 0 is no bound")
 	fs.StringVar(&s.json, "json", "", "`file` to write the results to, after each row")
 	fs.Uint64Var(&s.seed, "seed", 1, "of tokens and adapters")
 	return s, cli.Parse(fs, args, io, s.check)

@@ -137,14 +137,6 @@ func TestStopwatch(t *testing.T) {
 	}
 }
 
-func TestSize(t *testing.T) {
-	for bytes, want := range map[int64]string{1500: "1.5 kB", 2_500_000: "2.5 MB", 3_210_000_000: "3.21 GB"} {
-		if got := size(bytes); got != want {
-			t.Errorf("%d bytes are %q, want %q", bytes, got, want)
-		}
-	}
-}
-
 func TestUsage(t *testing.T) {
 	for flags, want := range map[string]string{
 		"":                    "-model is missing",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/grpo"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/reward"
@@ -21,6 +22,8 @@ type stopwatch struct {
 	since time.Time
 	spent map[grpo.Phase]float64
 	steps []map[grpo.Phase]float64 // of the steps that are done
+
+	memory int64 // bytes of activations that the update took
 }
 
 // begin ends the phase under way and begins another; "" begins none.
@@ -75,7 +78,10 @@ func (b *bench) trainer(w *stopwatch) grpo.Config {
 		fmt.Fprintf(b.err, "bench: step %d of %d: %s\n", len(w.steps)+1, b.steps, p)
 		w.begin(p)
 	}
-	c.OnStep = func(int, int, grpo.Metrics) { w.done() }
+	c.OnStep = func(_, _ int, m grpo.Metrics) {
+		w.done()
+		w.memory = max(w.memory, int64(m["forest/memory"]))
+	}
 	return c
 }
 
@@ -103,5 +109,7 @@ func (b *bench) phaseLines(w *stopwatch) []line {
 		}
 		lines = append(lines, newLine(name+string(p), "s", seconds, 0, ""))
 	}
-	return append(lines, newLine(name+"step", "s", whole, 0, ""))
+	l := newLine(name+"step", "s", whole, 0, "")
+	l.Note = "activations " + cli.Size(w.memory)
+	return append(lines, l)
 }

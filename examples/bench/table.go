@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/internal/atomicfile"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -84,10 +85,10 @@ func (b *bench) print(l line) {
 		share = fmt.Sprintf("%3.0f%% %s", 100*l.Median/l.Limit, l.Of)
 	}
 	if l.Bytes > 0 {
-		weights = size(l.Bytes)
+		weights = cli.Size(l.Bytes)
 	}
 	fmt.Fprintf(b.out, "%-34s %-6s %10.4g %-9s %6.1f%% %5d  %-16s %9s %9s  %s\n",
-		l.Name, l.Kind, l.Median, l.Unit, 100*l.Spread, len(l.Values), share, weights, size(l.Peak), l.Note)
+		l.Name, l.Kind, l.Median, l.Unit, 100*l.Spread, len(l.Values), share, weights, cli.Size(l.Peak), l.Note)
 }
 
 // write writes the file of -json, whole or not at all.
@@ -100,17 +101,6 @@ func (b *bench) write() error {
 		return err
 	}
 	return atomicfile.WriteFile(b.json, append(text, '\n'), 0o644)
-}
-
-// size writes a number of bytes.
-func size(bytes int64) string {
-	switch v := float64(bytes); {
-	case v >= 1e9:
-		return fmt.Sprintf("%.2f GB", v/1e9)
-	case v >= 1e6:
-		return fmt.Sprintf("%.1f MB", v/1e6)
-	}
-	return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)
 }
 
 // describe writes the shape of a model.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/grpo"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -19,6 +20,7 @@ func (b *bench) trainee() (p *policy.Policy, close func(), err error) {
 		a.Close()
 		return nil, nil, err
 	}
+	p.Memory = int64(b.memory)
 	return p, a.Close, nil
 }
 
@@ -63,6 +65,15 @@ func (g *pass) run(ctx context.Context, p *policy.Policy, forests []*policy.Fore
 	}
 	p.Adapter().ZeroGrad()
 	return nil
+}
+
+// memory returns the bytes of the largest forest's activations.
+func (g *pass) memory(p *policy.Policy, forests []*policy.Forest) int64 {
+	most := int64(0)
+	for _, f := range forests {
+		most = max(most, p.StepMemory(f, g.opts...))
+	}
+	return most
 }
 
 // alone is the loss of one example of a pass, in a forest of its own.
@@ -116,7 +127,10 @@ func (b *bench) compare(ctx context.Context, name string, g *pass) ([]line, erro
 			seconds[k] = append(seconds[k], took)
 		}
 	}
-	return b.compared(name, workOf(trie), workOf(flat), seconds), nil
+	lines := b.compared(name, workOf(trie), workOf(flat), seconds)
+	lines[0].Note += ", activations " + cli.Size(g.memory(p, trie))
+	lines[1].Note += ", activations " + cli.Size(g.memory(p, flat))
+	return lines, nil
 }
 
 // compared makes the lines of compare. Rates count the tokens of the unshared batch.

@@ -95,6 +95,9 @@ func report(bar *cli.Progress, step, total int, m grpo.Metrics) {
 	if kl, ok := m["kl"]; ok {
 		note += fmt.Sprintf(", kl %.3g", kl)
 	}
+	if memory, ok := m["forest/memory"]; ok {
+		note += fmt.Sprintf(", %.2f times fewer tokens, %s", m["forest/saving"], cli.Size(int64(memory)))
+	}
 	bar.Set(step, total, note)
 }
 
@@ -114,7 +117,7 @@ func (s *settings) policy(base *policy.Base) (*policy.Policy, error) {
 	}
 	p, err := policy.New(base, a)
 	if err == nil {
-		p.Recompute = s.recompute
+		p.Recompute, p.Memory = s.recompute, int64(s.memory)
 	}
 	return p, err
 }
