@@ -77,23 +77,6 @@ func rmsNormBackWeight(e *cpuEngine, _, lo, hi int) {
 	e.vec.AddProducts(row(a.v[0], 0)[lo:hi], elements[float32](dout), dout.Stride, elements[float32](in), in.Stride, row(a.v[3], 0))
 }
 
-// RotaryTable fills the tables of cosines and sines.
-func (e *cpuEngine) RotaryTable(cos, sin View, positions []int32, invFreq []float32) {
-	checkRotaryTable(cos, sin, positions, invFreq)
-	e.args.v = [10]View{cos, sin}
-	e.args.ids, e.args.freq = positions, invFreq
-	e.each(cos.Rows, 16*cos.Cols, func(e *cpuEngine, _, lo, hi int) {
-		a := &e.args
-		for t := lo; t < hi; t++ {
-			c, s := row(a.v[0], t), row(a.v[1], t)
-			for i, f := range a.freq {
-				sine, cosine := math.Sincos(float64(float32(a.ids[t]) * f))
-				c[i], s[i] = float32(cosine), float32(sine)
-			}
-		}
-	})
-}
-
 // Rotary turns heads.
 func (e *cpuEngine) Rotary(x, cos, sin View, heads int, inverse bool) {
 	checkRotary(x, cos, sin, heads)

@@ -27,6 +27,7 @@ type cpuEngine struct {
 	sums    []float64  // partial sums of SumSquares
 	targets targetIndex
 	states  []running // of each row in LogProbs
+	angles  angles    // of RotaryTable
 
 	reserved     [2]int // packed rows and head size that workers have room for
 	reservedBack int    // head size for which they have room for tiles of gradients

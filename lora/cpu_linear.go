@@ -1,16 +1,14 @@
 package lora
 
-import "github.com/socialrl/socialrl/lora/internal/vec"
+import (
+	"github.com/socialrl/socialrl/lora/internal/gemm"
+	"github.com/socialrl/socialrl/lora/internal/vec"
+)
 
 // Linear computes y = x·Wᵀ + bias + Scale·drop(x)·Aᵀ·Bᵀ.
 func (e *cpuEngine) Linear(y, x View, l *Linear, h View) {
 	checkLinear(y, x, l, h)
-	beta := float32(0)
-	if !l.Bias.IsNone() {
-		e.fill(y, l.Bias)
-		beta = 1
-	}
-	e.mulT(y, x, cpuMatrix(l.W), 0, y.Cols, 1, beta)
+	e.affine(y, x, cpuMatrix(l.W), l.Bias)
 	if !l.branch() {
 		return
 	}
@@ -18,6 +16,19 @@ func (e *cpuEngine) Linear(y, x View, l *Linear, h View) {
 	e.gemm(false, true, 1, e.dropped(x, l.Drop), l.A, 0, h)
 	e.gemm(false, true, float32(l.Scale), h, l.B, 1, y)
 	e.Reset(mark)
+}
+
+// affine sets y = x·wᵀ + bias.
+func (e *cpuEngine) affine(y, x View, w *cpuWeight, bias View) {
+	switch {
+	case bias.IsNone():
+		e.mulT(y, x, w, 0, y.Cols, 1, 0)
+	case w.packed == nil:
+		gemm.Affine(dense(y), dense(x), dense(w.view), row(bias, 0), e.pool)
+	default:
+		e.fill(y, bias)
+		e.mulT(y, x, w, 0, y.Cols, 1, 1)
+	}
 }
 
 // LinearBack is the gradient of Linear.

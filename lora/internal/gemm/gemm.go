@@ -71,6 +71,29 @@ func Gemm(transA, transB bool, alpha float32, a, b Dense, beta float32, c Dense,
 	})
 }
 
+// Affine multiplies plain matrices and adds a vector to every row, a linear layer:
+//
+//	y[M,N] = x[M,K] · w[N,K]ᵀ + bias[N]
+//
+// with the bits that y filled with the vector and beta = 1 would give. y must not
+// overlap x, w or bias.
+func Affine(y, x, w Dense, bias []float32, p *Pool) {
+	y.check()
+	w.check()
+	j := product{
+		y: y, left: x, alpha: 1, beta: 1, bias: bias[:w.Rows],
+		source: denseTransposed, b: w,
+		m: x.Rows, n: w.Rows, k: w.Cols, leftCols: x.Cols,
+	}
+	if !j.inReach() {
+		for i := range y.Rows {
+			copy(y.Row(i), j.bias)
+		}
+		j.bias = nil
+	}
+	p.multiply(j)
+}
+
 // panelSource returns how MulT reads w.
 func panelSource(w *Packed) source {
 	switch {

@@ -11,8 +11,8 @@ import (
 // variant of the kernels that they run.
 //
 // The goroutine that calls [Pool.For] or a product works too, as worker 0;
-// workers 1 and up are goroutines that wait, first spinning for some
-// microseconds, then parked. A worker that the system does not schedule delays
+// workers 1 and up are goroutines that wait, first spinning for a
+// fraction of a millisecond, then parked. A worker that the system does not schedule delays
 // nobody: the others take its share. One goroutine at a time may use a pool, and
 // the functions it runs must not use the same pool.
 type Pool struct {
@@ -53,7 +53,7 @@ type failure struct{ value any }
 const (
 	open       = 1 << 31
 	insideMask = open - 1
-	spins      = 400 // pauses before a worker parks, some 20 µs
+	spins      = 4000 // pauses before a worker parks, some 200 µs: longer than the gaps between operations
 )
 
 // NewPool starts a pool.

@@ -44,10 +44,11 @@ type product struct {
 	leftT       bool    //
 	alpha, beta float32 //
 	source      source
-	dot         bool    // both factors in pairs of bfloat16
-	w           *Packed // right factor of the packed sources
-	first       int     // first row of w, a multiple of NR
-	b           Dense   // right factor of the dense sources
+	dot         bool      // both factors in pairs of bfloat16
+	w           *Packed   // right factor of the packed sources
+	first       int       // first row of w, a multiple of NR
+	b           Dense     // right factor of the dense sources
+	bias        []float32 // instead of y, what a product in place begins with; or nil
 	m, n, k     int
 	leftCols    int // reduction length according to left
 

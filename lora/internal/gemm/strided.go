@@ -64,7 +64,7 @@ func (j *product) inReach() bool {
 // strided runs the product in place.
 func (p *Pool) strided(j product) {
 	j.scale()
-	j.load = j.beta != 0
+	j.load = j.beta != 0 && j.bias == nil
 	j.layPanels()
 	mr := p.kern.mr
 	workers := len(p.workers)
@@ -170,11 +170,13 @@ func (j *product) inPlaceColumn(panel, lo, hi, height, k0, k int) {
 	}
 	for r := lo; r < hi; r += height {
 		c := &j.y.Data[r*j.y.Stride+panel*NR]
-		var init *float32
+		init, ldi := (*float32)(nil), j.y.Stride
 		if j.load || k0 > 0 {
 			init = c
+		} else if j.bias != nil {
+			init, ldi = &j.bias[panel*NR], 0
 		}
-		tiles[min(height, hi-r)](k, &j.left.Data[r*rs+k0*ks], rs, ks, b, ldb, c, j.y.Stride, init, j.y.Stride, cols)
+		tiles[min(height, hi-r)](k, &j.left.Data[r*rs+k0*ks], rs, ks, b, ldb, c, j.y.Stride, init, ldi, cols)
 	}
 }
 

@@ -45,6 +45,27 @@ func checkPlain(t *testing.T, p *Pool, m, n, k int, beta float32) {
 	}
 }
 
+func TestAffineEqualsTheProductOntoTheBias(t *testing.T) {
+	eachVariant(t, func(t *testing.T, p *Pool) {
+		for _, m := range []int{0, 1, 13, 150} {
+			for _, n := range []int{1, 16, 33, 100} {
+				for _, k := range []int{0, 1, 40, stridedRight/64 + 1} {
+					x, w, bias := frame(m, k, 3).noise(1), frame(n, k, 1).noise(2), frame(1, n, 0).noise(3)
+					y, want := frame(m, n, 2).with(float32(math.NaN())), frame(m, n, 0)
+					for i := range m {
+						copy(want.Row(i), bias.Row(0))
+					}
+					Gemm(false, true, 1, x.Dense, w.Dense, 1, want.Dense, p)
+					Affine(y.Dense, x.Dense, w.Dense, bias.Row(0), p)
+					what := fmt.Sprintf("%dx%dx%d", m, n, k)
+					same(t, what, y.Dense, want.Dense)
+					y.checkGuards(t, what)
+				}
+			}
+		}
+	})
+}
+
 // What lies beside a factor, and what scratch memory held before, reaches no result.
 func TestPlainProductsReadNothingElse(t *testing.T) {
 	nan := float32(math.NaN())
