@@ -42,6 +42,21 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestEveryAvailableEngineOpens(t *testing.T) {
+	for _, name := range lora.Available() {
+		e, err := lora.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Replace(e.Name(), " ", ":", 1); got != name {
+			t.Errorf("Open(%q).Name() = %q", name, e.Name())
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	for name, want := range map[string]string{
 		"":            "allowed are cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0",

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/socialrl/socialrl/lora/internal/gemm"
 )
 
 // engineNames lists what Open accepts, for error messages.
@@ -45,6 +47,16 @@ func Open(name string) (Engine, error) {
 		return nil, fmt.Errorf("lora: cannot open engine %q: %w", name, err)
 	}
 	return engine, nil
+}
+
+// Available returns the names of the engines that Open makes here, each variant by its
+// own name: those of the CPU, the fastest first, and the reference.
+func Available() []string {
+	var names []string
+	for _, variant := range gemm.Variants() {
+		names = append(names, "cpu:"+variant)
+	}
+	return append(names, "float64")
 }
 
 func openFloat64(variant string) (Engine, error) {

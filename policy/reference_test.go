@@ -172,10 +172,11 @@ func (c referenceCase) load(t *testing.T, eng lora.Engine, adapter bool) *Policy
 	return p
 }
 
-// onReferences runs a test for every case on every engine.
+// onReferences runs a test for every case on every engine, variants of the CPU's
+// included.
 func onReferences(t *testing.T, keep func(referenceCase) bool, test func(t *testing.T, c referenceCase, eng lora.Engine)) {
 	cases := referenceCases(t)
-	for _, engine := range []string{"float64", "cpu"} {
+	for _, engine := range lora.Available() {
 		for _, c := range cases {
 			if keep(c) {
 				t.Run(engine+"/"+filepath.Base(c.dir), func(t *testing.T) { test(t, c, openEngine(t, engine)) })
