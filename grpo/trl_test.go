@@ -23,15 +23,17 @@ import (
 // are those that a float32 implementation meets with a factor of ten to a hundred
 // to spare; see the README of the fixtures.
 func TestTrainerEqualsTRL(t *testing.T) {
-	base := loadBase(t)
-	for _, c := range trlCases(t) {
-		t.Run(c.name, func(t *testing.T) { replayCase(t, base, c) })
+	for _, engine := range lora.Available() {
+		base := loadBase(t, engine)
+		for _, c := range trlCases(t) {
+			t.Run(engine+"/"+c.name, func(t *testing.T) { replayCase(t, base, c) })
+		}
 	}
 }
 
-func loadBase(t testing.TB) *policy.Base {
+func loadBase(t testing.TB, engine string) *policy.Base {
 	t.Helper()
-	eng, err := lora.Open("cpu")
+	eng, err := lora.Open(engine)
 	if err != nil {
 		t.Fatal(err)
 	}
