@@ -2,7 +2,7 @@ package lora
 
 import (
 	"fmt"
-	"runtime"
+	"runtime/debug"
 	"slices"
 )
 
@@ -105,7 +105,7 @@ func (m *hostMemory[F]) Reserve(bytes int64) {
 	had := len(m.chunks) > 0
 	m.chunks, m.active = nil, 0
 	if had {
-		runtime.GC() // so that both are not there at once
+		debug.FreeOSMemory() // so that both are not there at once
 	}
 	m.chunks = []arenaChunk[F]{{&buffer[F]{make([]F, n)}, 0}}
 }

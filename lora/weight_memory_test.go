@@ -20,17 +20,23 @@ func TestNewWeightAllocatesLittleMoreThanTheWeight(t *testing.T) {
 	for _, source := range []lora.DType{lora.DTypeBF16, lora.DTypeF32} {
 		tensor := noiseTensor(source, out, in)
 		for _, kind := range lora.Kinds() {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
+			before := allocated()
 			w, err := e.NewWeight(tensor, kind)
-			runtime.ReadMemStats(&after)
+			got := allocated() - before
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, most := after.TotalAlloc-before.TotalAlloc, uint64(w.Bytes())+slack; got > most {
+			if most := uint64(w.Bytes()) + slack; got > most {
 				t.Errorf("%v from %v: %d bytes allocated for a weight of %d, want at most %d", kind, source, got, w.Bytes(), most)
 			}
 			w.Release()
 		}
 	}
+}
+
+// allocated returns the bytes that the process has allocated so far.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }

@@ -94,9 +94,13 @@ type kindsOf struct {
 	vocabulary *lora.Kind // nil: as the blocks, or as stored where those are quantised
 }
 
-// stored finds tensors in files that match the configuration.
+// stored finds tensors in files that match the configuration. Each is needed until the
+// next is asked for.
 func stored(files *lora.Safetensors) source {
+	last := ""
 	return func(name string, _ []int) (lora.Tensor, bool) {
+		files.Forget(last)
+		last = name
 		if t, ok, err := files.NF4(name); ok && err == nil {
 			return t, true
 		}

@@ -114,13 +114,14 @@ func (b *bench) load(kind lora.Kind) error {
 	if err != nil {
 		return err
 	}
+	resetPeak()
 	start := time.Now()
 	if b.base, err = policy.LoadBase(eng, b.model, kind); err != nil {
 		return errors.Join(err, eng.Close())
 	}
 	b.kind = kind
 	b.base.SetTokenizer(nil) // rows work on tokens
-	fmt.Fprintf(b.err, "bench: loaded as %v in %.2f s, %s\n", kind, time.Since(start).Seconds(), cli.Size(eng.Stats().Weights))
+	fmt.Fprintf(b.err, "bench: loaded as %v in %.2f s: %s, peak %s\n", kind, time.Since(start).Seconds(), cli.Size(eng.Stats().Weights), cli.Size(peakMemory()))
 	debug.FreeOSMemory()
 	return nil
 }
