@@ -132,7 +132,7 @@ func BenchmarkStream(b *testing.B) {
 		for i := range layers {
 			layers[i] = pack()
 		}
-		for _, m := range []int{1, 2, 4, 8} {
+		for _, m := range []int{1, 2, 4, 8, 16} {
 			x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).Dense
 			b.Run(fmt.Sprintf("%s/%d", name, m), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {

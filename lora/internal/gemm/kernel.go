@@ -59,6 +59,8 @@ type kernels struct {
 	unpack [forms]unpackFunc           // codes
 	coded  [forms][maxMR + 1]codedFunc // codes, expanded in registers; panels as for wide; or nil
 
+	scales func(dst, values *float32, first, stride, n int) // see Scales.gather; or nil
+
 	peak    func(rounds int) // see Peak
 	peakOps float64          // operations of a round
 }

@@ -81,6 +81,7 @@ var avx512 = kernels{
 			5: tileCoded8x5x32AVX512, 6: tileCoded8x6x32AVX512, 7: tileCoded8x7x32AVX512, 8: tileCoded8x8x32AVX512,
 		},
 	},
+	scales:  scalesAVX512,
 	peak:    peakAVX512,
 	peakOps: 12 * 16 * 2,
 }

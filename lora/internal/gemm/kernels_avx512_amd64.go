@@ -234,3 +234,6 @@ func tileCoded8x7x32AVX512(k int, a *float32, b *byte, stride int, scale *float3
 
 // tileCoded8x8x32AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// scalesAVX512 sets dst[c] to values[first+c*stride], for n, a multiple of 16.
+func scalesAVX512(dst *float32, values *float32, first int, stride int, n int)

@@ -4195,7 +4195,7 @@ by1_done:
 	RET
 
 // func tileBF16x9x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tileBF16x9x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ      cols+56(FP), AX
 	MOVQ      $-1, CX
@@ -4268,7 +4268,9 @@ start:
 
 pairs4:
 	VMOVUPS          (DX), Z20
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z21
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z20, Z18
 	VPSLLD           $0x10, Z21, Z19
 	VBROADCASTSS     (CX), Z23
@@ -4320,7 +4322,9 @@ pairs4:
 	VFMADD231PS      Z20, Z18, Z16
 	VFMADD231PS      Z20, Z19, Z17
 	VMOVUPS          128(DX), Z20
+	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z21
+	PREFETCHT0       2240(DX)
 	VPSLLD           $0x10, Z20, Z18
 	VPSLLD           $0x10, Z21, Z19
 	VBROADCASTSS     8(CX), Z23
@@ -4383,7 +4387,9 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z20
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z21
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z20, Z18
 	VPSLLD           $0x10, Z21, Z19
 	VBROADCASTSS     (CX), Z23
@@ -4444,7 +4450,9 @@ pairs_done:
 	TESTQ            AX, AX
 	JZ               finish
 	VPSLLD           $0x10, (DX), Z18
+	PREFETCHT0       2048(DX)
 	VPSLLD           $0x10, 64(DX), Z19
+	PREFETCHT0       2112(DX)
 	VBROADCASTSS     (CX), Z20
 	VFMADD231PS      Z20, Z18, Z0
 	VFMADD231PS      Z20, Z19, Z1
@@ -4950,7 +4958,7 @@ by1_done:
 	RET
 
 // func tileBF16x10x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tileBF16x10x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ      cols+56(FP), AX
 	MOVQ      $-1, CX
@@ -5028,7 +5036,9 @@ start:
 
 pairs4:
 	VMOVUPS          (DX), Z22
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z23
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z22, Z20
 	VPSLLD           $0x10, Z23, Z21
 	VBROADCASTSS     (CX), Z25
@@ -5084,7 +5094,9 @@ pairs4:
 	VFMADD231PS.BCST 14404(CX), Z20, Z18
 	VFMADD231PS.BCST 14404(CX), Z21, Z19
 	VMOVUPS          128(DX), Z22
+	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z23
+	PREFETCHT0       2240(DX)
 	VPSLLD           $0x10, Z22, Z20
 	VPSLLD           $0x10, Z23, Z21
 	VBROADCASTSS     8(CX), Z25
@@ -5151,7 +5163,9 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z22
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z23
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z22, Z20
 	VPSLLD           $0x10, Z23, Z21
 	VBROADCASTSS     (CX), Z25
@@ -5216,7 +5230,9 @@ pairs_done:
 	TESTQ            AX, AX
 	JZ               finish
 	VPSLLD           $0x10, (DX), Z20
+	PREFETCHT0       2048(DX)
 	VPSLLD           $0x10, 64(DX), Z21
+	PREFETCHT0       2112(DX)
 	VBROADCASTSS     (CX), Z22
 	VFMADD231PS      Z22, Z20, Z0
 	VFMADD231PS      Z22, Z21, Z1
@@ -5765,7 +5781,7 @@ by1_done:
 	RET
 
 // func tileBF16x11x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tileBF16x11x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ      cols+56(FP), AX
 	MOVQ      $-1, CX
@@ -5848,7 +5864,9 @@ start:
 
 pairs4:
 	VMOVUPS          (DX), Z24
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z25
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z24, Z22
 	VPSLLD           $0x10, Z25, Z23
 	VBROADCASTSS     (CX), Z27
@@ -5910,7 +5928,9 @@ pairs4:
 	VFMADD231PS      Z24, Z22, Z20
 	VFMADD231PS      Z24, Z23, Z21
 	VMOVUPS          128(DX), Z24
+	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z25
+	PREFETCHT0       2240(DX)
 	VPSLLD           $0x10, Z24, Z22
 	VPSLLD           $0x10, Z25, Z23
 	VBROADCASTSS     8(CX), Z27
@@ -5983,7 +6003,9 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z24
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z25
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z24, Z22
 	VPSLLD           $0x10, Z25, Z23
 	VBROADCASTSS     (CX), Z27
@@ -6054,7 +6076,9 @@ pairs_done:
 	TESTQ            AX, AX
 	JZ               finish
 	VPSLLD           $0x10, (DX), Z22
+	PREFETCHT0       2048(DX)
 	VPSLLD           $0x10, 64(DX), Z23
+	PREFETCHT0       2112(DX)
 	VBROADCASTSS     (CX), Z24
 	VFMADD231PS      Z24, Z22, Z0
 	VFMADD231PS      Z24, Z23, Z1
@@ -6642,7 +6666,7 @@ by1_done:
 	RET
 
 // func tileBF16x12x32AVX512(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tileBF16x12x32AVX512(SB), NOSPLIT, $0-72
 	MOVQ      cols+56(FP), AX
 	MOVQ      $-1, CX
@@ -6730,7 +6754,9 @@ start:
 
 pairs4:
 	VMOVUPS          (DX), Z26
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z27
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z26, Z24
 	VPSLLD           $0x10, Z27, Z25
 	VBROADCASTSS     (CX), Z29
@@ -6796,7 +6822,9 @@ pairs4:
 	VFMADD231PS.BCST 17604(CX), Z24, Z22
 	VFMADD231PS.BCST 17604(CX), Z25, Z23
 	VMOVUPS          128(DX), Z26
+	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z27
+	PREFETCHT0       2240(DX)
 	VPSLLD           $0x10, Z26, Z24
 	VPSLLD           $0x10, Z27, Z25
 	VBROADCASTSS     8(CX), Z29
@@ -6873,7 +6901,9 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z26
+	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z27
+	PREFETCHT0       2112(DX)
 	VPSLLD           $0x10, Z26, Z24
 	VPSLLD           $0x10, Z27, Z25
 	VBROADCASTSS     (CX), Z29
@@ -6948,7 +6978,9 @@ pairs_done:
 	TESTQ            AX, AX
 	JZ               finish
 	VPSLLD           $0x10, (DX), Z24
+	PREFETCHT0       2048(DX)
 	VPSLLD           $0x10, 64(DX), Z25
+	PREFETCHT0       2112(DX)
 	VBROADCASTSS     (CX), Z26
 	VFMADD231PS      Z26, Z24, Z0
 	VFMADD231PS      Z26, Z25, Z1
@@ -14526,3 +14558,52 @@ by1_done:
 	VMOVUPS Z15, 64(AX)
 	VZEROUPPER
 	RET
+
+// func scalesAVX512(dst *float32, values *float32, first int, stride int, n int)
+// Requires: AVX, AVX512F
+TEXT ·scalesAVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         values+8(FP), CX
+	MOVQ         first+16(FP), DX
+	VPBROADCASTD DX, Z2
+	MOVQ         stride+24(FP), DX
+	VPBROADCASTD DX, Z0
+	VPMULLD      upTo16<>+0(SB), Z0, Z1
+	VPADDD       Z2, Z1, Z1
+	VPSLLD       $0x04, Z0, Z2
+	MOVQ         n+32(FP), DX
+	CMPQ         DX, $0x10
+	JLT          by16_done
+
+by16:
+	KXNORW     K1, K1, K1
+	VPXORD     Z3, Z3, Z3
+	VGATHERDPS (CX)(Z1*4), K1, Z3
+	VMOVUPS    Z3, (AX)
+	VPADDD     Z2, Z1, Z1
+	ADDQ       $0x40, AX
+	SUBQ       $0x10, DX
+	CMPQ       DX, $0x10
+	JGE        by16
+
+by16_done:
+	VZEROUPPER
+	RET
+
+DATA upTo16<>+0(SB)/4, $0x00000000
+DATA upTo16<>+4(SB)/4, $0x00000001
+DATA upTo16<>+8(SB)/4, $0x00000002
+DATA upTo16<>+12(SB)/4, $0x00000003
+DATA upTo16<>+16(SB)/4, $0x00000004
+DATA upTo16<>+20(SB)/4, $0x00000005
+DATA upTo16<>+24(SB)/4, $0x00000006
+DATA upTo16<>+28(SB)/4, $0x00000007
+DATA upTo16<>+32(SB)/4, $0x00000008
+DATA upTo16<>+36(SB)/4, $0x00000009
+DATA upTo16<>+40(SB)/4, $0x0000000a
+DATA upTo16<>+44(SB)/4, $0x0000000b
+DATA upTo16<>+48(SB)/4, $0x0000000c
+DATA upTo16<>+52(SB)/4, $0x0000000d
+DATA upTo16<>+56(SB)/4, $0x0000000e
+DATA upTo16<>+60(SB)/4, $0x0000000f
+GLOBL upTo16<>(SB), RODATA|NOPTR, $64

@@ -139,7 +139,7 @@ func (p *Packed) unpack(kern *kernels, dst, scale []float32, n0, k0, k int) {
 	q := p.quant
 	for k1 := k0 + k; k0 < k1; {
 		end := q.sameScale(k0, k1)
-		p.columnScales(scale, n0, k0)
+		p.columnScales(kern, scale, n0, k0)
 		kern.unpack[q.form](&dst[0], p.codeAt(n0, k0), &scale[0], &q.table[0], end-k0)
 		dst = dst[(end-k0)*NR:]
 		k0 = end
@@ -152,10 +152,15 @@ func (q *quantized) sameScale(k0, k1 int) int { return min(k1, (k0/q.step+1)*q.s
 
 // columnScales sets dst to the scales of rows n0, n0+1, ... of W at column k, 0 beyond
 // the last row.
-func (p *Packed) columnScales(dst []float32, n0, k int) {
+func (p *Packed) columnScales(kern *kernels, dst []float32, n0, k int) {
+	q := p.quant
 	have := min(len(dst), p.n-n0)
 	clear(dst[have:])
-	p.quant.scales.every(dst[:have], n0*p.quant.pitch+k, p.quant.pitch)
+	done := 0
+	if q.pitch%ScaleBlock == 0 {
+		done = q.scales.gather(kern, dst[:have], (n0*q.pitch+k)/ScaleBlock, q.pitch/ScaleBlock)
+	}
+	q.scales.every(dst[done:have], (n0+done)*q.pitch+k, q.pitch)
 }
 
 // codeAt returns where the codes of column k of the panel of row n0 lie.

@@ -48,6 +48,20 @@ func (s *Scales) every(dst []float32, i, pitch int) {
 	}
 }
 
+// gather sets the first elements of dst to the scales of blocks first, first+stride, ...
+// by the variant's kernel, as many as it can, and returns how many that are. Scales in 8
+// bits take three dependent steps each, which a kernel did no faster.
+func (s *Scales) gather(kern *kernels, dst []float32, first, stride int) int {
+	n := len(dst) / 16 * 16
+	last := first + (n-1)*stride
+	if n == 0 || s.Values == nil || kern.scales == nil || last > math.MaxInt32 {
+		return 0
+	}
+	_ = s.Values[last]
+	kern.scales(&dst[0], &s.Values[0], first, stride, n)
+	return n
+}
+
 // bytes returns the memory in use.
 func (s *Scales) bytes() int64 {
 	n := int64(len(s.Values)+len(s.Nested))*4 + int64(len(s.Codes))

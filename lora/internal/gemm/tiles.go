@@ -29,7 +29,7 @@ func (j *product) units(worker, lo, hi int) {
 		end := min(n, panel+hi-lo)
 		r0 := band * j.tall
 		r1 := min(r0+j.tall, j.rows)
-		if r1-r0 <= j.pool.kern.mr && j.inPlace(r1-r0) {
+		if j.few(r1 - r0) {
 			j.thin(worker, r0, r1, panel, end)
 		} else if j.source == panelsQuant && r1-r0 <= maxCoded {
 			j.thinCoded(worker, r0, r1, panel, end)
@@ -38,6 +38,17 @@ func (j *product) units(worker, lo, hi int) {
 		}
 		lo += end - panel
 	}
+}
+
+// few reports whether panels are read in place and each in full before the next: for one
+// tile of rows, and for some more where the kernels of all heights fetch what they read
+// later.
+func (j *product) few(rows int) bool {
+	tiles := 1
+	if j.kind(true) == bfloats {
+		tiles = noWiden
+	}
+	return rows <= tiles*j.pool.kern.mr && j.inPlace(rows)
 }
 
 // inPlace reports whether the kernels read the right factor where it lies.
@@ -118,8 +129,9 @@ func (j *product) column(r0, r1, block, panel int, right rightBlock, sums []floa
 	kern := j.pool.kern
 	cols := min(NR, j.n-panel*NR)
 	tiles := kern.tiles(right.kind, cols)
-	for i, r := 0, r0; r < r1; i, r = i+1, r+kern.mr {
-		tile := tiles[min(kern.mr, r1-r)]
+	tall := evenly(r1-r0, kern.mr, 1)
+	for i, r := 0, r0; r < r1; i, r = i+1, r+tall {
+		tile := tiles[min(tall, r1-r)]
 		from, ldfrom, to, ldto := j.sums(block, r, r0, panel, sums)
 		tile(right.k, j.leftRow(block, r), right.data, from, ldfrom, to, ldto, cols, right.ahead(i))
 	}
@@ -146,7 +158,7 @@ func (j *product) sums(block, r, r0, panel int, sums []float32) (from *float32, 
 // before the next: the right factor is read once, in the order of memory.
 func (j *product) thin(worker, r0, r1, p0, p1 int) {
 	kern, rows := j.pool.kern, r1-r0
-	wide, group := kern.wideTile(j.kind(true), rows)
+	wide, group := kern.wideTile(j.kind(true), min(rows, maxMR))
 	whole := j.n / NR // panels without missing columns
 	for panel := p0; panel < p1; {
 		if wide == nil || panel+group > min(p1, whole) {
@@ -175,7 +187,7 @@ func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
 		for k0, k := 0, 0; k0 < j.depth; k0 = k {
 			block := k0 / j.step
 			k = q.sameScale(j.k0+k0, j.k0+min((block+1)*j.step, j.depth)) - j.k0
-			j.w.columnScales(scale[:group*NR], n0, j.k0+k0)
+			j.w.columnScales(kern, scale[:group*NR], n0, j.k0+k0)
 			left := (*float32)(unsafe.Add(unsafe.Pointer(j.leftRow(block, r0)), 4*(k0-block*j.step)))
 			coded(k-k0, left, j.w.codeAt(n0, j.k0+k0), stride, &scale[0], &q.table[0],
 				j.out(r0, p0), j.y.Stride, btoi(j.load || k0 > 0))

@@ -43,6 +43,7 @@ func avx512() {
 	widenPairs512()
 	unpack512()
 	codedTiles512()
+	scales512()
 }
 
 // map512 gives the panels of the wide tile of each height.
@@ -210,7 +211,7 @@ func (t *tile512) place(u, v int) Mem {
 // fetch asks for what a kernel that streams the right factor reads some steps
 // later.
 func (t *tile512) fetch(u, v int) {
-	if t.rows <= 8 && (t.panels > 1 || t.rows > 4) {
+	if t.panels > 1 || t.rows > 4 && (t.bf16 || t.rows <= 8) {
 		ahead := t.place(u, v)
 		ahead.Disp += 4 * nr * 16
 		PREFETCHT0(ahead)

@@ -284,3 +284,30 @@ func (t *coded512) advance(k int) {
 	ADDQ(number(4*k), t.a)
 	ADDQ(number(k*t.rowBytes()), t.b)
 }
+
+// scales512 emits the reading of scales at equal distances, 16 at a time.
+func scales512() {
+	TEXT("scalesAVX512", NOSPLIT, "func(dst *float32, values *float32, first int, stride int, n int)")
+	Doc("scalesAVX512 sets dst[c] to values[first+c*stride], for n, a multiple of 16.")
+	counting := GLOBL("upTo16", RODATA|NOPTR)
+	for i := range 16 {
+		DATA(4*i, U32(i))
+	}
+	dst, values, stride, index, step := argument("dst"), argument("values"), ZMM(), ZMM(), ZMM()
+	VPBROADCASTD(argument("first").As32(), step)
+	VPBROADCASTD(argument("stride").As32(), stride)
+	VPMULLD(counting, stride, index)
+	VPADDD(step, index, index)
+	VPSLLD(Imm(4), stride, step)
+	loop("by16", argument("n"), 16, func() {
+		x, all := ZMM(), K()
+		KXNORW(all, all, all)
+		VPXORD(x, x, x)
+		VGATHERDPS(Mem{Base: values, Index: index, Scale: 4}, all, x)
+		VMOVUPS(x, Mem{Base: dst})
+		VPADDD(step, index, index)
+		ADDQ(Imm(64), dst)
+	})
+	VZEROUPPER()
+	RET()
+}
