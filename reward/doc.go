@@ -1,5 +1,6 @@
 // Package reward turns credit into reward: records to learn from, a model that
-// predicts the value of a reply, and the choice of the best of several.
+// predicts the value of a reply, and the choice of the best of several. It also judges
+// whole episodes and reports what models reached in them.
 //
 // A complete program: credits of utterances become records, records a model, the
 // model scores new replies:
@@ -27,6 +28,17 @@
 // mean squared error. Completions of one prompt, and records of one episode, are one
 // forest: what they begin with is computed once. The head is always saved with the
 // adapter, and an adapter without one does not load.
+//
+// # The judge
+//
+// A [Judge] scores finished episodes by asking a chat model, on the seven dimensions of
+// SOTOPIA-EVAL or on others ([Criterion]). [episode.Play] takes it as its evaluator:
+//
+//	judge := reward.KeepFailures(reward.Judge{LLM: episode.NewRemote(url, key, "gpt-4o")})
+//	e, err := episode.Play(ctx, scene, agents, episode.WithEvaluator(judge))
+//
+// [Rejudge] puts a stored episode to a second judge, [CompareJudges] tells how far the
+// two agree, and [Summarize] what each model reached.
 //
 // # Scorers
 //

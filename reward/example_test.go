@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/internal/tiny"
@@ -88,4 +89,33 @@ func ExampleRewardModel() {
 	}
 	fmt.Println("polite is worth at least 0.5 more:", v[0] > v[1]+0.5)
 	// Output: polite is worth at least 0.5 more: true
+}
+
+// A judge's reply becomes the scores and comments of an episode. Here the model is a
+// function; it would be [episode.NewRemote] for an endpoint.
+func ExampleJudge() {
+	llm := episode.LLMFunc(func(_ context.Context, r episode.Request) (episode.Reply, error) {
+		one := `{"goal": {"reasoning": "They agreed on Friday.", "score": 8}}`
+		return episode.Reply{Text: `{"agent_1": ` + one + `, "agent_2": ` + one + `}`}, nil
+	})
+	judge := reward.Judge{LLM: llm, Criteria: []reward.Criterion{{Dimension: episode.Goal}}}
+	scene := episode.Scene{Scenario: "Two friends look for a day to meet.", Participants: [2]episode.Participant{
+		{Name: "Ann", Goal: "Meet on Friday."}, {Name: "Bo", Goal: "Meet soon."},
+	}}
+	ann := episode.Script{{Type: episode.Speak, Argument: "Friday?"}}
+	bo := episode.Script{{Type: episode.Speak, Argument: "Fine."}}
+	e, err := episode.Play(context.Background(), scene, []episode.Agent{ann, bo}, episode.WithEvaluator(judge))
+	if err != nil {
+		log.Fatal(err)
+	}
+	goal, err := e.Score("Bo", episode.Goal)
+	fmt.Println(goal, err)
+	_, comments, _ := strings.Cut(e.Reasoning, "\n") // the first line tells why the episode ended
+	fmt.Println(comments)
+	// Output:
+	// 8 <nil>
+	// Agent 1 comments:
+	// goal: They agreed on Friday.
+	// Agent 2 comments:
+	// goal: They agreed on Friday.
 }

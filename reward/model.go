@@ -24,6 +24,7 @@ type RewardModel struct {
 	dropOldest bool
 	budget     int
 	seed       uint64
+	onPack     func(*policy.Packed)
 }
 
 // Option changes what [New], [Load] and [Of] make.
@@ -43,6 +44,10 @@ func WithDropOldest() Option { return func(m *RewardModel) { m.dropOldest = true
 // WithBudget bounds the distinct tokens that are computed at a time; without it,
 // 8192.
 func WithBudget(rows int) Option { return func(m *RewardModel) { m.budget = rows } }
+
+// WithOnPack has f told how the texts of each scoring are packed, before they are
+// computed: how many tokens they have, and how many of them are distinct.
+func WithOnPack(f func(*policy.Packed)) Option { return func(m *RewardModel) { m.onPack = f } }
 
 // New returns a reward model with a new adapter: low-rank branches as cfg says and a
 // head, whatever cfg.Head. Sotopia-RL uses rank 8, alpha 32, dropout 0.1 on q_proj
@@ -140,7 +145,14 @@ func (m *RewardModel) scores(ctx context.Context, examples []policy.Example) ([]
 	for _, e := range examples {
 		budget = max(budget, len(e.Tokens))
 	}
-	out, err := m.policy.Outputs(ctx, examples, budget)
+	packed, err := policy.Pack(examples, budget)
+	if err != nil {
+		return nil, err
+	}
+	if m.onPack != nil {
+		m.onPack(packed)
+	}
+	out, err := m.policy.PackedOutputs(ctx, packed)
 	if err != nil {
 		return nil, err
 	}
