@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"net/url"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/socialrl/socialrl/internal/redisurl"
 )
 
 // RedisStore is a [Store] in a Redis database, in the layout of SOTOPIA: one
@@ -51,44 +50,17 @@ func (p KeyPrefix) index() string { return string(p) + "index" }
 // The first call silences the log of package go-redis, which would print every
 // lost connection; redis.SetLogger, called afterwards, brings it back.
 func OpenRedis(ctx context.Context, rawURL string) (*RedisStore, error) {
-	options, err := parseRedisURL(rawURL)
+	client, err := redisurl.Open(rawURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("episode: %w", err)
 	}
-	silenceOnce.Do(func() { redis.SetLogger(silent{}) })
-	s := &RedisStore{client: redis.NewClient(options), addr: options.Addr, secret: options.Password}
+	options := client.Options()
+	s := &RedisStore{client: client, addr: options.Addr, secret: options.Password}
 	if err := s.probe(ctx); err != nil {
 		s.client.Close()
 		return nil, err
 	}
 	return s, nil
-}
-
-var silenceOnce sync.Once
-
-// silent is a log that keeps nothing.
-type silent struct{}
-
-func (silent) Printf(context.Context, string, ...any) {}
-
-// parseRedisURL reads a URL. The errors of the parsers would quote it, password
-// included, and are not passed on.
-func parseRedisURL(rawURL string) (*redis.Options, error) {
-	const want = "episode: the Redis URL cannot be read: want redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE], " +
-		"special characters of the password percent-encoded"
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, errors.New(want)
-	}
-	query := u.Query()
-	query.Del("decode_responses") // means something to clients in Python only
-	u.RawQuery = query.Encode()
-	options, err := redis.ParseURL(u.String())
-	if err != nil {
-		return nil, errors.New(want)
-	}
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return options, nil
 }
 
 // probe checks the connection and asks for the JSON commands.

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/redistest"
 )
 
 func openRedis(t *testing.T, url string) *episode.RedisStore {
@@ -31,43 +30,13 @@ func TestRedisStoreOnMiniredis(t *testing.T) {
 }
 
 func TestRedisStoreOnRedisServer(t *testing.T) {
-	url := startRedis(t)
+	url := redistest.Start(t)
 	testStore(t, func(t *testing.T) episode.Store { return openRedis(t, url) })
-}
-
-// startRedis starts a real server with a password and returns its URL.
-func startRedis(t *testing.T, args ...string) string {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("NOT TESTED against a real Redis: there is no redis-server on the PATH (apt-get install redis-server)")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	cmd := exec.Command(path, append([]string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--requirepass", "pass word",
-		"--save", "", "--dir", t.TempDir()}, args...)...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	addr := fmt.Sprintf("127.0.0.1:%d", port)
-	for range 200 {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			c.Close()
-			break
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	return "redis://:pass%20word@" + addr
 }
 
 // A server without memory for more refuses the write; what it has stays.
 func TestFullRedisLosesNothing(t *testing.T) {
-	url := startRedis(t, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
+	url := redistest.Start(t, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction")
 	s := openRedis(t, url)
 	if err := s.Put(t.Context(), played(t, "a")); err != nil {
 		t.Fatal(err)
@@ -117,7 +86,7 @@ func TestRedisErrorsNeverShowThePassword(t *testing.T) {
 }
 
 func TestRedisWrongPasswordOnRealServer(t *testing.T) {
-	url := startRedis(t)
+	url := redistest.Start(t)
 	_, err := episode.OpenRedis(t.Context(), strings.Replace(url, "pass%20word", secret, 1))
 	noSecret(t, err, "WRONGPASS")
 	_, err = episode.OpenRedis(t.Context(), strings.Replace(url, ":pass%20word@", "", 1))

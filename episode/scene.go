@@ -1,7 +1,6 @@
 package episode
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -14,6 +13,29 @@ type Scene struct {
 	Codename      string         // short name of the scenario
 	Scenario      string         // what both agents know; tags as in profiles, see [Scene.View]
 	Participants  [2]Participant // the first speaker first
+	Wording       Wording        // of the views
+}
+
+// Wording says how a view speaks of what an agent knows of the other. Versions of
+// SOTOPIA differ in it.
+type Wording int
+
+const (
+	// WordingUnknown shows what is known of the other, and Unknown for nothing.
+	WordingUnknown Wording = iota
+	// WordingEmpty shows nothing for nothing, as logs of 2023 do.
+	WordingEmpty
+	// WordingClosed shows Unknown whatever is known, as the newest versions do.
+	WordingClosed
+)
+
+// of returns what a view says of the other agent's background.
+func (w Wording) of(known string) string {
+	switch {
+	case w == WordingClosed, w == WordingUnknown && known == "":
+		return unknown
+	}
+	return known
 }
 
 // Participant is an agent of a scene.
@@ -21,7 +43,7 @@ type Participant struct {
 	ID         string // "" where the agent has no id
 	Name       string // as it appears in the dialogue; must not be empty, and differs from the other's
 	Background string // the agent as it sees itself, secrets included
-	Known      string // what the other agent knows of it; "" is shown as "Unknown"
+	Known      string // what the other agent knows of it; "" is nothing, see [Wording]
 	Goal       string // the private goal; tags as in profiles
 }
 
@@ -51,15 +73,15 @@ func (s *Scene) Check() error {
 const unknown = "Unknown"
 
 // View returns what an agent sees before the first turn: scenario, both agents,
-// its own background and goal, what it knows of the other's background, and
-// Unknown for the other's goal. The tags <extra_info>, <strategy_hint> and
+// its own background and goal, what it knows of the other's background in the
+// scene's [Wording], and Unknown for the other's goal. The tags <extra_info>, <strategy_hint> and
 // <clarification_hint> are removed and their text stays; a passage
 // <p viewer="environment">...</p> is removed with its text, and of one for an
 // agent (<p viewer="agent_1">) only that agent sees the text. seat is 0 or 1.
 func (s *Scene) View(seat int) string {
 	var backgrounds, goals [2]string
 	for i, p := range s.Participants {
-		backgrounds[i], goals[i] = cmp.Or(p.Known, unknown), unknown
+		backgrounds[i], goals[i] = s.Wording.of(p.Known), unknown
 	}
 	backgrounds[seat], goals[seat] = s.Participants[seat].Background, s.Participants[seat].Goal
 	names := s.Names()

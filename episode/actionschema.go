@@ -1,0 +1,53 @@
+package episode
+
+import "encoding/json"
+
+// ActionSchema returns the JSON schema of an action, for models that write JSON to a
+// schema: an object of action_type, one of the five, and argument, a string. It keeps
+// to what every endpoint with structured output takes, so an argument may be empty
+// where [ParseAction] wants one; see [ExactActionSchema].
+func ActionSchema() json.RawMessage {
+	return schemaOf(actionObject(ActionTypes(), map[string]any{"type": "string"}))
+}
+
+// ExactActionSchema returns the JSON schema of exactly the actions that [ParseAction]
+// takes as they are: where there is something to say or do the argument has it, and
+// begins with no white space; otherwise the argument is empty. Not every endpoint
+// knows anyOf, const and pattern; the constrained decoding of package policy does.
+func ExactActionSchema() json.RawMessage {
+	var with, without []ActionType
+	for _, t := range ActionTypes() {
+		if t.needsArgument() {
+			with = append(with, t)
+		} else {
+			without = append(without, t)
+		}
+	}
+	return schemaOf(map[string]any{"anyOf": []any{
+		actionObject(with, map[string]any{"type": "string", "pattern": `^\S`}),
+		actionObject(without, map[string]any{"const": ""}),
+	}})
+}
+
+// actionMembers has its fields in the order in which a model is to write them.
+type actionMembers struct {
+	Type     any `json:"action_type"`
+	Argument any `json:"argument"`
+}
+
+func actionObject(types []ActionType, argument any) map[string]any {
+	return map[string]any{
+		"type":                 "object",
+		"properties":           actionMembers{map[string]any{"type": "string", "enum": types}, argument},
+		"required":             []string{"action_type", "argument"},
+		"additionalProperties": false,
+	}
+}
+
+func schemaOf(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil { // maps of strings always marshal
+		panic("episode: schema does not marshal: " + err.Error())
+	}
+	return b
+}
