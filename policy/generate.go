@@ -96,13 +96,26 @@ func (p *Policy) Generate(ctx context.Context, prompts [][]int, o SamplingOption
 	if o.MinTokens > 0 {
 		o.noEnd = forbid(p.base.cfg.VocabSize, o.StopTokens)
 	}
-	g := &generation{o: o, session: p.NewSession(), prompts: prompts, replies: map[int]*reply{}}
+	g := &generation{o: o, session: p.newSession(o.cacheRows(prompts)), prompts: prompts, replies: map[int]*reply{}}
 	defer g.session.Close()
 	g.out = make([][]Completion, len(prompts))
 	for i := range g.out {
 		g.out[i] = make([]Completion, o.N)
 	}
 	return g.out, g.run(ctx)
+}
+
+// cacheRows bounds the rows that the sequences which start together take, prompts
+// that follow each other sharing what they begin with.
+func (o *SamplingOptions) cacheRows(prompts [][]int) int {
+	live := min(o.MaxLive, len(prompts)*o.N)
+	rows := live * o.MaxTokens
+	var before []int
+	for _, p := range prompts[:min(len(prompts), (live+o.N-1)/o.N)] {
+		rows += len(p) - commonPrefix(before, p)
+		before = p
+	}
+	return max(rows, 1)
 }
 
 // generation is one call of Generate.

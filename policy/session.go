@@ -49,8 +49,11 @@ type Token struct {
 }
 
 // NewSession returns an empty session. Close it to give its memory back.
-func (p *Policy) NewSession() *Session {
-	return &Session{p: p, cache: newCache(p.net, 256), root: &twig{}, live: map[int]*sequence{}}
+func (p *Policy) NewSession() *Session { return p.newSession(256) }
+
+// newSession returns a session whose cache begins with a number of rows.
+func (p *Policy) newSession(rows int) *Session {
+	return &Session{p: p, cache: newCache(p.net, rows), root: &twig{}, live: map[int]*sequence{}}
 }
 
 // Close gives the session's memory back.

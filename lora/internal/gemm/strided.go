@@ -168,15 +168,25 @@ func (j *product) inPlaceColumn(panel, lo, hi, height, k0, k int) {
 	if j.leftT {
 		rs, ks = ks, rs
 	}
-	for r := lo; r < hi; r += height {
-		c := &j.y.Data[r*j.y.Stride+panel*NR]
-		init, ldi := (*float32)(nil), j.y.Stride
-		if j.load || k0 > 0 {
+	a, c, ldc := &j.left.Data[lo*rs+k0*ks], &j.y.Data[lo*j.y.Stride+panel*NR], j.y.Stride
+	init, ldi := (*float32)(nil), ldc
+	load := j.load || k0 > 0
+	if !load && j.bias != nil {
+		init, ldi = &j.bias[panel*NR], 0
+	}
+	for tile := tiles[min(height, hi-lo)]; ; {
+		if load {
 			init = c
-		} else if j.bias != nil {
-			init, ldi = &j.bias[panel*NR], 0
 		}
-		tiles[min(height, hi-r)](k, &j.left.Data[r*rs+k0*ks], rs, ks, b, ldb, c, j.y.Stride, init, ldi, cols)
+		tile(k, a, rs, ks, b, ldb, c, ldc, init, ldi, cols)
+		if lo += height; lo >= hi {
+			return
+		}
+		if lo+height > hi {
+			tile = tiles[hi-lo]
+		}
+		a = (*float32)(unsafe.Add(unsafe.Pointer(a), 4*height*rs))
+		c = (*float32)(unsafe.Add(unsafe.Pointer(c), 4*height*ldc))
 	}
 }
 
