@@ -15,7 +15,7 @@ import (
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
-	"github.com/socialrl/socialrl/examples/annotate/internal/flaky"
+	"github.com/socialrl/socialrl/examples/internal/flaky"
 )
 
 // job is an annotation that is killed and started again.

@@ -4,6 +4,9 @@
 //	annotate -episodes episodes.jsonl -out annotated.jsonl \
 //	    -url https://api.openai.com/v1 -model gpt-4o -dimensions goal,relationship,knowledge
 //
+// With -redis the work is done by any number of processes of examples/worker, on
+// any machines that share the Redis; the file is the one that -concurrency 1 writes.
+//
 // Started again with the same files it continues where it stopped. It exits with
 // 0 when everything is annotated, with 1 when something failed, was interrupted
 // or went over the budget, and with 2 on wrong usage.
@@ -20,6 +23,7 @@ import (
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/jobs"
 	"github.com/socialrl/socialrl/internal/progress"
 )
 
@@ -43,7 +47,7 @@ func run(args []string) int {
 	if f.showPrompts {
 		f.options.OnRequest = showPrompt
 	}
-	sum, err := attribution.Annotate(ctx, episode.ReadFile(f.episodes), f.methods, f.options)
+	sum, err := f.annotate(ctx, bar)
 	bar.Close()
 	report(sum, f.options)
 	if err != nil && ctx.Err() != nil {
@@ -54,6 +58,24 @@ func run(args []string) int {
 		return 1
 	}
 	return 0
+}
+
+// annotate does the work, or has workers do it.
+func (s *settings) annotate(ctx context.Context, bar *progress.Bar) (attribution.Summary, error) {
+	episodes := episode.ReadFile(s.episodes)
+	if s.redis == "" || s.options.DryRun {
+		return attribution.Annotate(ctx, episodes, s.methods, s.options)
+	}
+	q, err := jobs.Open(ctx, s.redis)
+	if err != nil {
+		return attribution.Summary{}, err
+	}
+	defer q.Close()
+	stop := q.Watch(jobs.Annotate, func(text string) { bar.Logf("annotate: %s", text) })
+	defer stop()
+	return q.Annotate(ctx, episodes, jobs.AnnotateOptions{
+		AnnotateOptions: s.options, Methods: s.spec, Endpoint: s.endpoint, Ahead: s.ahead,
+	})
 }
 
 // logBadLine tells of an episode that cannot be read. Failed attributions stand

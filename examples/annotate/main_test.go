@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,8 +16,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/socialrl/socialrl/examples/annotate/internal/flaky"
+	"github.com/socialrl/socialrl/examples/internal/credit"
+	"github.com/socialrl/socialrl/examples/internal/flaky"
+	"github.com/socialrl/socialrl/examples/internal/jobs"
 	"github.com/socialrl/socialrl/internal/fixtures"
+	"github.com/socialrl/socialrl/internal/redistest"
 )
 
 var folder string // of the compiled program
@@ -131,6 +136,9 @@ func TestExitCodes(t *testing.T) {
 		{"an unknown scale", append(ok, "-scale", "4"), 2, "-scale is 4, want 3, 5 or 10"},
 		{"a limit without prices", append(ok, "-max-cost", "3"), 2, "-max-cost needs"},
 		{"no key for OpenAI", []string{"-episodes", madeUp, "-out", out, "-key-env", "NO_SUCH_KEY"}, 2, `"NO_SUCH_KEY" holds no API key`},
+		{"a bound that cannot be kept", append(ok, "-redis", "redis://localhost", "-max-cost", "1", "-price-prompt", "1"), 2, "-max-cost cannot be kept"},
+		{"nobody ahead", append(ok, "-ahead", "0"), 2, "-ahead is 0"},
+		{"no Redis there", append(ok, "-redis", "redis://:hunter2@127.0.0.1:1"), 1, "redis 127.0.0.1:1: connect"},
 		{"no such file", []string{"-episodes", filepath.Join(dir, "none.jsonl"), "-out", out, "-method", "uniform"}, 1, "none.jsonl"},
 		{"another file as output", []string{"-episodes", madeUp, "-out", notOurs, "-method", "uniform"}, 1, notOurs + ":1:"},
 	} {
@@ -144,6 +152,45 @@ func TestExitCodes(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(notOurs); string(text) != "dear diary\n" {
 		t.Errorf("the other file now holds %q", text)
+	}
+}
+
+// With -redis workers do the work, and the file is that of one process which does one
+// thing after the other.
+func TestWorkersWriteTheSameFile(t *testing.T) {
+	t.Parallel()
+	url := redistest.Start(t)
+	q, err := jobs.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error)
+	go func() {
+		stopped <- q.Work(ctx, jobs.WorkOptions{Handlers: map[jobs.Kind]jobs.Handler{jobs.Annotate: jobs.Annotator(&credit.Keys{})}})
+	}()
+	dir := t.TempDir()
+	var files []string
+	for i, how := range [][]string{{"-concurrency", "1"}, {"-redis", url}} {
+		out := filepath.Join(dir, fmt.Sprint(i))
+		args := []string{"-episodes", madeUp, "-out", out, "-method", "evidence,discounting", "-dimensions", "goal,REL"}
+		code, stdout, stderr := execute(t, nil, append(args, how...)...)
+		if code != 0 || !strings.Contains(stdout, "annotated 24, skipped 0") || strings.Contains(stderr, "pass") {
+			t.Fatalf("%q: exit code %d:\n%s%s", how, code, stdout, stderr)
+		}
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, string(text))
+	}
+	if files[0] != files[1] {
+		t.Errorf("the workers' file is\n%s\nwant\n%s", files[1], files[0])
+	}
+	stop()
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -59,13 +59,20 @@ func (t *trap) Write(p []byte) (int, error) {
 	return t.Writer.Write(p)
 }
 
+// Command is the program in a process of its own that is not started yet; fate is as
+// [Start] has it.
+func Command(fate string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), env+"="+fate)
+	return cmd
+}
+
 // Start runs the program in a process of its own and returns its exit code (-1 where
 // it was killed) and what it wrote to standard error. fate is "kill TEXT",
 // "interrupt TEXT", for what happens when it writes the text, or "none".
 func Start(t *testing.T, fate string, args ...string) (code int, stderr string) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), env+"="+fate)
+	cmd := Command(fate, args...)
 	var b bytes.Buffer
 	cmd.Stderr = &b
 	err := cmd.Run()

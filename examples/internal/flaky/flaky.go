@@ -40,6 +40,7 @@ func Faults() []Fault { return []Fault{TooMany, Internal, BrokenJSON, WrongCount
 type Config struct {
 	Seed       uint64
 	Share      float64       // of calls that fail, 0..1
+	Faults     []Fault       // what goes wrong with those; nil is everything
 	Delay      time.Duration // of every reply
 	SlowDelay  time.Duration // of slow replies
 	RetryAfter int           // seconds that a refused client is told to wait
@@ -75,6 +76,9 @@ type waiting struct{ run, prompt string }
 
 // New starts a server. The caller closes it.
 func New(c Config) *Server {
+	if c.Faults == nil {
+		c.Faults = Faults()
+	}
 	s := &Server{
 		config: c, arrived: make(chan string, 1024), rng: rand.New(rand.NewPCG(c.Seed, 1)), waits: map[waiting]time.Time{},
 		limits: map[string]int{},
@@ -155,7 +159,7 @@ func (s *Server) arrive(run, prompt string) (call *Call, held bool) {
 	prompt, _, _ = strings.Cut(prompt, "\n\nAn earlier reply")
 	call = &Call{Run: run, Prompt: prompt, Fault: None}
 	if s.rng.Float64() < s.config.Share {
-		call.Fault = Faults()[s.rng.IntN(len(Faults()))]
+		call.Fault = s.config.Faults[s.rng.IntN(len(s.config.Faults))]
 	}
 	key := waiting{run, prompt}
 	if until, ok := s.waits[key]; ok && now.Before(until) {
