@@ -16,6 +16,7 @@ import (
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/cli"
+	"github.com/socialrl/socialrl/policy"
 	"github.com/socialrl/socialrl/reward"
 )
 
@@ -32,6 +33,7 @@ type settings struct {
 	rewardModel, out         string
 	maxLength, budget, chunk int
 	drop                     bool
+	tokens, computed         int // of what was scored, unshared and distinct
 }
 
 const synopsis = `Usage: score -model DIR -reward-model DIR -data FILE -out FILE [flags]
@@ -75,7 +77,9 @@ func score(ctx context.Context, args []string, io cli.Streams) error {
 		return err
 	}
 	defer closeBase()
-	opts := []reward.Option{reward.WithMaxLength(s.maxLength), reward.WithBudget(s.budget)}
+	opts := []reward.Option{reward.WithMaxLength(s.maxLength), reward.WithBudget(s.budget), reward.WithOnPack(func(p *policy.Packed) {
+		s.tokens, s.computed = s.tokens+p.Flat, s.computed+p.Rows
+	})}
 	if s.drop {
 		opts = append(opts, reward.WithDropOldest())
 	}
@@ -128,6 +132,7 @@ func (s *settings) write(items []episode.Item, values []float64, io cli.Streams)
 		return err
 	}
 	fmt.Fprintf(io.Out, "scored %d, too long %d\n", len(recs), len(items)-len(recs))
+	fmt.Fprintf(io.Out, "tokens %d, computed %d (%.2f times fewer)\n", s.tokens, s.computed, float64(s.tokens)/float64(max(1, s.computed)))
 	if len(truth) > 0 {
 		e := reward.Evaluate(predicted, truth)
 		fmt.Fprintf(io.Out, "with a value %d: mse %.6g, pearson %.3f, spearman %.3f\n", e.N, e.MSE, e.Pearson, e.Spearman)

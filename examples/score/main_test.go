@@ -20,7 +20,7 @@ func TestScore(t *testing.T) {
 	out := filepath.Join(dir, "out.json")
 	args := []string{"-model", filepath.Join(dir, "model"), "-dtype", "f32", "-reward-model", filepath.Join(dir, "rm"), "-data", in, "-out", out, "-max-length", "100", "-chunk", "2"}
 	code, stdout, stderr := command.Run("", args...)
-	if code != 0 || !strings.HasPrefix(stdout, "scored 2, too long 1\nwith a value 2: mse ") {
+	if code != 0 || !strings.HasPrefix(stdout, "scored 2, too long 1\ntokens ") || !strings.Contains(stdout, " times fewer)\nwith a value 2: mse ") {
 		t.Fatalf("code %d, printed\n%s%s", code, stdout, stderr)
 	}
 	got, err := reward.ReadRecords(out)
