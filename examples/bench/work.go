@@ -9,8 +9,6 @@ type work struct {
 	pairs   int // rows and rows that they attend to
 }
 
-func (w work) times(n int) work { return work{n * w.rows, n * w.targets, n * w.pairs} }
-
 // sequenceWork is the work of n tokens in a row of which the last is read.
 func sequenceWork(n int) work { return work{rows: n, targets: 1, pairs: n * (n + 1) / 2} }
 
