@@ -2,16 +2,8 @@ package episode
 
 import "encoding/json"
 
-// ActionSchema returns the JSON schema of an action, for models that write JSON to a
-// schema: an object of action_type, one of the five, and argument, a string. It keeps
-// to what every endpoint with structured output takes, so an argument may be empty
-// where [ParseAction] wants one; see [ExactActionSchema].
-func ActionSchema() json.RawMessage {
-	return schemaOf(actionObject(ActionTypes(), map[string]any{"type": "string"}))
-}
-
-// ExactActionSchema returns the JSON schema of exactly the actions that [ParseAction]
-// takes as they are: where there is something to say or do the argument has it, and
+// ExactActionSchema returns the JSON schema of the actions that [ParseAction] takes as
+// they are: where there is something to say or do the argument has it, and
 // begins with no white space; otherwise the argument is empty. Not every endpoint
 // knows anyOf, const and pattern; the constrained decoding of package policy does.
 func ExactActionSchema() json.RawMessage {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/tokenizer"
@@ -27,6 +28,12 @@ type Base struct {
 	layers []baseLayer
 	dir    string               // that the model was read from, or empty
 	tok    *tokenizer.Tokenizer // nil where the directory has none
+
+	vocabulary struct { // for constraints
+		sync.Mutex
+		tokens *Vocabulary
+		of     *tokenizer.Tokenizer
+	}
 }
 
 type baseLayer struct {

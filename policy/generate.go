@@ -26,6 +26,12 @@ type SamplingOptions struct {
 	Stop       []string             // strings that end a reply; they need Tokenizer
 	Tokenizer  *tokenizer.Tokenizer // fills in Completion.Text; nil leaves it empty
 
+	// Constraint restricts the tokens of each reply, see [Vocabulary.JSONSchema]; nil
+	// does not. A reply ends with an end token when it is complete, and is complete
+	// within MaxTokens. Sampling filters see the tokens that are allowed; Stop still
+	// ends a reply wherever it occurs. MinTokens must be 0.
+	Constraint Constraint
+
 	MaxLive int // sequences decoded at a time; 0 stands for 64
 
 	noEnd []uint64 // mask without the end tokens, while they are not allowed
@@ -43,6 +49,8 @@ func (o SamplingOptions) check() error {
 		return fmt.Errorf("policy: TopP %v, MinP %v: want 0 to 1", o.TopP, o.MinP)
 	case !(o.RepetitionPenalty >= 0):
 		return fmt.Errorf("policy: repetition penalty is %v, want 0 or more", o.RepetitionPenalty)
+	case o.Constraint != nil && o.MinTokens > 0:
+		return errors.New("policy: MinTokens and Constraint exclude each other")
 	case len(o.Stop) > 0 && o.Tokenizer == nil:
 		return errors.New("policy: stop strings need a tokenizer")
 	}

@@ -39,6 +39,8 @@ type sequence struct {
 	own    *twig   // the reply; nil before the first token
 	seen   []int32 // all tokens so far, where a penalty needs them
 	length int     // of the reply
+
+	constraint ConstraintState // nil: none
 }
 
 // Token is one step's result for one sequence.
@@ -78,7 +80,11 @@ func (s *Session) Add(prompt []int, o SamplingOptions, index uint32) (int, error
 		}
 		tokens[i] = int32(t)
 	}
-	q := &sequence{id: s.nextID, o: o, index: index, at: s.root.insert(tokens, s.cache)}
+	q := &sequence{id: s.nextID, o: o, index: index}
+	if err := q.constrain(s.p.base); err != nil {
+		return 0, err
+	}
+	q.at = s.root.insert(tokens, s.cache)
 	if o.RepetitionPenalty != 0 && o.RepetitionPenalty != 1 {
 		q.seen = tokens
 	}
@@ -139,6 +145,7 @@ func (s *Session) draw(run *pass, x lora.View, b *stepBatch) ([]Token, error) {
 	how := make([]lora.Sampling, len(b.readers))
 	for i, q := range b.readers {
 		how[i] = q.sampling()
+		how[i].Allowed = padMask(how[i].Allowed, logits.Cols)
 	}
 	if err := eng.Sample(tokens, logProbs, logits, how); err != nil {
 		return nil, err
@@ -160,7 +167,7 @@ func (q *sequence) leave() {
 func (q *sequence) sampling() lora.Sampling {
 	o := q.o
 	return lora.Sampling{Temperature: o.Temperature, TopK: o.TopK, TopP: o.TopP, MinP: o.MinP,
-		Penalty: o.RepetitionPenalty, Seen: q.seen, Allowed: o.allowed(q.length),
+		Penalty: o.RepetitionPenalty, Seen: q.seen, Allowed: q.allowed(),
 		Key: lora.Key{Seed: o.Seed, Purpose: lora.ForSampling, Index: q.index, Step: uint32(q.length)}}
 }
 
@@ -175,6 +182,9 @@ func (s *Session) extend(q *sequence, token int32) {
 	}
 	if q.seen != nil {
 		q.seen = append(q.seen, token)
+	}
+	if q.constraint != nil {
+		q.constraint.Advance(int(token))
 	}
 	if q.length++; q.length == q.o.MaxTokens {
 		q.own.ends = nil // complete: nothing more is drawn
