@@ -10,7 +10,8 @@ import "unsafe"
 const (
 	stridedDepth = 256     // reduction block: one of both factors stays in the cache
 	stridedWidth = 2048    // most columns of a factor whose blocks are read in place
-	stridedRight = 1 << 18 // most numbers of a right factor that is laid out: 1 MiB
+	stridedRight = 1 << 18 // most numbers of a right factor that passes by many rows: 1 MiB
+	stridedFew   = 64      // rows that a larger one, read in place, still passes by
 	stridedRows  = 4       // row tiles that pass under a panel together
 	stridedWork  = 1 << 20 // multiplications below which one worker is enough
 )
@@ -54,7 +55,7 @@ func (j *product) inReach() bool {
 	}
 	switch j.source {
 	case denseRows:
-		return j.n <= stridedWidth
+		return j.n <= stridedWidth && (j.n*j.k <= stridedRight || j.m <= stridedFew)
 	case denseTransposed:
 		return j.panels()*NR*j.k <= stridedRight
 	}
