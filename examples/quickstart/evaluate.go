@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/learner"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/policy"
 )
@@ -49,12 +50,12 @@ func (x *experiment) evaluateScript(ctx context.Context, name string, p world.Pl
 }
 
 func (x *experiment) evaluateModel(ctx context.Context, name string, p *policy.Policy) error {
-	s, err := newSampler(p, x.seed, x.settings.grpo.MaxCompletion)
+	s, err := learner.NewSampler(p, x.seed, x.settings.grpo.MaxCompletion)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(x.log, "evaluating: %s\n", name)
-	episodes, err := x.ref.playTogether(ctx, x.evaluation, s.reply)
+	episodes, err := x.ref.playTogether(ctx, x.evaluation, s.Reply)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/learner"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -76,7 +77,7 @@ func (x *experiment) run(ctx context.Context) (*outcome, error) {
 		return nil, err
 	}
 	defer eng.Close()
-	base, err := newBase(eng, x.seed)
+	base, err := learner.NewBase(eng, x.seed)
 	if err != nil {
 		return nil, err
 	}

@@ -43,13 +43,3 @@ func standard(seed uint64) settings {
 	s.grpo.Seed = seed
 	return s
 }
-
-// modelConfig is a Qwen2 of 0.3 million weights: the shape of the big ones, with a
-// vocabulary of 512.
-func modelConfig(endToken int) policy.Config {
-	return policy.Config{
-		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 128, Layers: 4,
-		Heads: 4, KVHeads: 2, HeadDim: 32, RMSNormEps: 1e-6, RopeTheta: 10000, MaxPositions: 1024,
-		TieEmbeddings: true, EOS: []int{endToken}, InitializerRange: 0.05,
-	}
-}

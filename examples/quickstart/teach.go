@@ -11,6 +11,7 @@ import (
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/cli"
+	"github.com/socialrl/socialrl/examples/internal/learner"
 	"github.com/socialrl/socialrl/grpo"
 	"github.com/socialrl/socialrl/policy"
 	"github.com/socialrl/socialrl/reward"
@@ -35,7 +36,7 @@ type taught struct {
 // loss on held-out episodes no longer falls.
 func (t *taught) cloneFrom(ctx context.Context, items []episode.Item) error {
 	var err error
-	if t.clone, err = fresh(t.base); err != nil {
+	if t.clone, err = learner.Fresh(t.base); err != nil {
 		return err
 	}
 	cfg := t.settings.clone
@@ -51,7 +52,7 @@ func (t *taught) cloneFrom(ctx context.Context, items []episode.Item) error {
 // learnReward trains the reward model on the records.
 func (t *taught) learnReward(ctx context.Context, records []reward.Record) error {
 	var err error
-	if t.reward, err = valuer(t.clone); err != nil {
+	if t.reward, err = learner.Valuer(t.clone); err != nil {
 		return err
 	}
 	cfg := t.settings.reward
@@ -78,7 +79,7 @@ func (t *taught) improveAtRandom(ctx context.Context, items []episode.Item) erro
 }
 
 func (t *taught) optimise(ctx context.Context, name, dir string, s reward.Scorer, items []episode.Item) (*policy.Policy, error) {
-	p, err := successor(t.clone)
+	p, err := learner.Successor(t.clone)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,6 @@
-package main
+// Package learner makes the model that learns in the miniature world, from fresh weights,
+// and has it play there.
+package learner
 
 import (
 	"context"
@@ -10,8 +12,8 @@ import (
 	"github.com/socialrl/socialrl/reward"
 )
 
-// newBase makes the model with fresh weights and the world's tokenizer.
-func newBase(eng lora.Engine, seed uint64) (*policy.Base, error) {
+// NewBase makes the model with fresh weights and the world's tokenizer.
+func NewBase(eng lora.Engine, seed uint64) (*policy.Base, error) {
 	tok, err := world.Tokenizer()
 	if err != nil {
 		return nil, err
@@ -20,7 +22,7 @@ func newBase(eng lora.Engine, seed uint64) (*policy.Base, error) {
 	if !ok {
 		return nil, fmt.Errorf("the tokenizer has no end token")
 	}
-	base, err := policy.NewBase(eng, modelConfig(end), seed)
+	base, err := policy.NewBase(eng, config(end), seed)
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +30,8 @@ func newBase(eng lora.Engine, seed uint64) (*policy.Base, error) {
 	return base, nil
 }
 
-// fresh returns a policy of which every weight is trained.
-func fresh(base *policy.Base) (*policy.Policy, error) {
+// Fresh returns a policy of which every weight is trained.
+func Fresh(base *policy.Base) (*policy.Policy, error) {
 	all, err := policy.NewFull(base)
 	if err != nil {
 		return nil, err
@@ -37,18 +39,18 @@ func fresh(base *policy.Base) (*policy.Policy, error) {
 	return policy.New(base, all)
 }
 
-// successor returns a policy that starts from another one's weights and is trained
+// Successor returns a policy that starts from another one's weights and is trained
 // apart from it.
-func successor(p *policy.Policy) (*policy.Policy, error) {
+func Successor(p *policy.Policy) (*policy.Policy, error) {
 	return policy.New(p.Base(), p.Adapter().Clone())
 }
 
 // headName is the scalar head's tensor in a model of which every weight is trained.
 const headName = "score.weight"
 
-// valuer returns a reward model that starts from a policy's weights: the same
+// Valuer returns a reward model that starts from a policy's weights: the same
 // transformer, and a scalar head, which is zero.
-func valuer(p *policy.Policy) (*reward.RewardModel, error) {
+func Valuer(p *policy.Policy) (*reward.RewardModel, error) {
 	weights := p.Adapter().Clone()
 	weights.Add(headName, 1, p.Base().Config().HiddenSize)
 	q, err := policy.New(p.Base(), weights)
@@ -58,8 +60,8 @@ func valuer(p *policy.Policy) (*reward.RewardModel, error) {
 	return reward.Of(q), nil
 }
 
-// sampler makes a policy answer the prompts of the world, at temperature 1.
-type sampler struct {
+// Sampler makes a policy answer the prompts of the world, at temperature 1.
+type Sampler struct {
 	policy *policy.Policy
 	enc    *policy.Encoder
 	seed   uint64
@@ -67,13 +69,14 @@ type sampler struct {
 	rounds uint64
 }
 
-func newSampler(p *policy.Policy, seed uint64, tokens int) (*sampler, error) {
+// NewSampler returns a sampler of replies of at most so many tokens.
+func NewSampler(p *policy.Policy, seed uint64, tokens int) (*Sampler, error) {
 	enc, err := policy.NewEncoder(p.Base().Tokenizer(), 0, false)
-	return &sampler{policy: p, enc: enc, seed: seed, tokens: tokens}, err
+	return &Sampler{policy: p, enc: enc, seed: seed, tokens: tokens}, err
 }
 
-// reply answers one round of prompts. Each round has its own random numbers.
-func (s *sampler) reply(ctx context.Context, prompts []world.Prompt) ([]string, error) {
+// Reply answers one round of prompts. Each round has its own random numbers.
+func (s *Sampler) Reply(ctx context.Context, prompts []world.Prompt) ([]string, error) {
 	ids := make([][]int, len(prompts))
 	for i, p := range prompts {
 		var err error
@@ -93,4 +96,14 @@ func (s *sampler) reply(ctx context.Context, prompts []world.Prompt) ([]string, 
 		texts[i] = d[0].Text
 	}
 	return texts, nil
+}
+
+// config is a Qwen2 of 0.3 million weights: the shape of the big ones, with a
+// vocabulary of 512.
+func config(endToken int) policy.Config {
+	return policy.Config{
+		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 128, Layers: 4,
+		Heads: 4, KVHeads: 2, HeadDim: 32, RMSNormEps: 1e-6, RopeTheta: 10000, MaxPositions: 1024,
+		TieEmbeddings: true, EOS: []int{endToken}, InitializerRange: 0.05,
+	}
 }

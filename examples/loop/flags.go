@@ -1,0 +1,95 @@
+package main
+
+import (
+	"io"
+	"path/filepath"
+
+	"github.com/socialrl/socialrl/examples/internal/cli"
+)
+
+// settings are the parsed flags.
+type settings struct {
+	out         string
+	rounds      int
+	seed        uint64
+	scenarios   int
+	episodes    int
+	evaluations int
+	keepOf      int
+	concurrency int
+	sftSteps    int
+	rewardSteps int
+	grpoSteps   int
+
+	sizes sizes
+}
+
+const synopsis = `Play, judge, attribute, train, and play again.`
+
+func parse(args []string, s cli.Streams, size func(seed uint64) sizes) (settings, error) {
+	var f settings
+	fs := cli.NewFlags("loop", synopsis)
+	fs.StringVar(&f.out, "out", filepath.Join("runs", "loop"), "`directory` for everything that is made; what is finished there is not made again")
+	fs.IntVar(&f.rounds, "rounds", 3, "`number` of rounds")
+	fs.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn")
+	fs.IntVar(&f.scenarios, "scenarios", 0, "most scenarios to learn from, and most to evaluate on; 0: all there are")
+	fs.IntVar(&f.episodes, "episodes", 0, "episodes of each scenario in a round; 0: as the world needs")
+	fs.IntVar(&f.evaluations, "evaluations", 0, "episodes of each scenario in an evaluation; 0: as the world needs")
+	fs.IntVar(&f.keepOf, "keep-of", 0, "of every so many episodes of a scenario the best one is cloned; 0: as the world needs")
+	fs.IntVar(&f.concurrency, "concurrency", 8, "attributions that run at once")
+	fs.IntVar(&f.sftSteps, "sft-steps", 0, "most steps of behaviour cloning in a round; 0: as the world needs")
+	fs.IntVar(&f.rewardSteps, "reward-steps", 0, "most steps of the reward model in a round; 0: as the world needs")
+	fs.IntVar(&f.grpoSteps, "grpo-steps", 0, "steps of GRPO in a round; 0: as the world needs")
+	err := cli.Parse(fs, args, s, f.check)
+	if err != nil {
+		return f, err
+	}
+	f.complete(size)
+	return f, nil
+}
+
+func (f *settings) check() error {
+	for _, n := range []struct {
+		flag       string
+		value, min int
+	}{
+		{"rounds", f.rounds, 0}, {"scenarios", f.scenarios, 0}, {"episodes", f.episodes, 0}, {"evaluations", f.evaluations, 0},
+		{"keep-of", f.keepOf, 0}, {"concurrency", f.concurrency, 1}, {"sft-steps", f.sftSteps, 0},
+		{"reward-steps", f.rewardSteps, 0}, {"grpo-steps", f.grpoSteps, 0},
+	} {
+		if n.value < n.min {
+			return cli.Usagef("-%s is %d, want at least %d", n.flag, n.value, n.min)
+		}
+	}
+	if f.seed == 0 {
+		return cli.Usagef("-seed is 0, want 1 or more")
+	}
+	return cli.Required("out", f.out)
+}
+
+// complete fills in what the flags leave to the world.
+func (f *settings) complete(size func(seed uint64) sizes) {
+	f.sizes = size(f.seed)
+	for _, n := range []struct {
+		flag, size *int
+	}{
+		{&f.episodes, &f.sizes.episodes}, {&f.evaluations, &f.sizes.evaluations}, {&f.keepOf, &f.sizes.keepOf},
+		{&f.sftSteps, &f.sizes.sft.MaxSteps}, {&f.rewardSteps, &f.sizes.reward.MaxSteps}, {&f.grpoSteps, &f.sizes.grpo.MaxSteps},
+	} {
+		if *n.flag == 0 {
+			*n.flag = *n.size
+		}
+		*n.size = *n.flag
+	}
+}
+
+// pinned is what a run must not change when it goes on.
+func (f *settings) pinned() map[string]any {
+	return map[string]any{
+		"seed": f.seed, "scenarios": f.scenarios, "episodes": f.episodes, "evaluations": f.evaluations, "keep_of": f.keepOf,
+		"sft_steps": f.sftSteps, "reward_steps": f.rewardSteps, "grpo_steps": f.grpoSteps,
+	}
+}
+
+// ground opens the place that the flags name.
+func (f settings) ground(log io.Writer) (ground, error) { return newMiniature(f, log) }
