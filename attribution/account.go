@@ -31,6 +31,14 @@ func (p Price) Cost(promptTokens, completionTokens int) float64 {
 // Where the reply does not tell its tokens they are estimated at four bytes
 // each.
 func Chat(ctx context.Context, llm episode.LLM, r episode.Request) (episode.Reply, error) {
+	reply, err := accountedChat(ctx, llm, r)
+	if m, ok := ctx.Value(meterKey{}).(*meter); ok && err == nil {
+		m.add(Usage{Calls: 1, Usage: reply.Usage})
+	}
+	return reply, err
+}
+
+func accountedChat(ctx context.Context, llm episode.LLM, r episode.Request) (episode.Reply, error) {
 	a, _ := ctx.Value(accountKey{}).(*account)
 	if a == nil {
 		reply, err := llm.Chat(ctx, r)

@@ -13,6 +13,11 @@ import (
 // Attributor gives every utterance of one agent its share of an episode's score.
 // Implementations are safe for concurrent use.
 //
+// The ten methods of the field are [Direct] (three of them), [KeyUtterance],
+// [GoalProgress], [OnlyResponse], [UtteranceQuality] (two), [Discounting] and
+// [Uniform]; [ByName] makes each by its name in files. [Evidence] and [Shapley]
+// are others.
+//
 // Attribute returns a [Failure] where a model was asked in vain, and an error
 // that wraps [episode.ErrNotJudged] or [episode.ErrNoScore] where the episode
 // has no score to share. An agent that said nothing has an attribution without
@@ -118,6 +123,7 @@ type Credit struct {
 	Attribution float64            // importance, 0..scale, or [Masked]; 0 while Unscored
 	Reward      float64            // in the units of the score, or [Masked]; 0 while Unscored
 	Human       map[string]float64 // labels that people gave, by time; nil for none
+	StdErr      float64            // standard error of a Reward that was estimated by sampling; 0 otherwise
 }
 
 // State tells a score of 0 from no score.
@@ -145,6 +151,18 @@ func (u *Usage) Add(v Usage) {
 
 // begin returns the attribution of m with every utterance unscored.
 func begin(ep *episode.Episode, agent string, m Method) (*Attribution, error) {
+	a, err := open(ep, agent, m)
+	if err == nil {
+		err = a.readScore(ep)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// open is begin without the score that is to be shared out.
+func open(ep *episode.Episode, agent string, m Method) (*Attribution, error) {
 	if ep.ID == "" {
 		return nil, errors.New("attribution: episode without an id")
 	}
@@ -157,13 +175,7 @@ func begin(ep *episode.Episode, agent string, m Method) (*Attribution, error) {
 	}
 	a := &Attribution{
 		Key:      Key{ep.ID, agent, m},
-		Scenario: ep.Scenario, FirstSpeaker: seat == 0, GoalScore: math.NaN(),
-	}
-	if a.Score, err = ep.Score(agent, m.Dimension); err != nil {
-		return nil, fmt.Errorf("attribution: %w", err)
-	}
-	if math.IsNaN(a.Score) || math.IsInf(a.Score, 0) {
-		return nil, fmt.Errorf("attribution: episode %s: %s: %s is %v", ep.ID, agent, m.Dimension, a.Score)
+		Scenario: ep.Scenario, FirstSpeaker: seat == 0, GoalScore: math.NaN(), Score: math.NaN(),
 	}
 	if score, err := ep.Score(agent, episode.Goal); err == nil {
 		a.GoalScore = score
@@ -175,8 +187,19 @@ func begin(ep *episode.Episode, agent string, m Method) (*Attribution, error) {
 	return a, nil
 }
 
+// readScore takes the score of the dimension from the episode.
+func (a *Attribution) readScore(ep *episode.Episode) (err error) {
+	if a.Score, err = ep.Score(a.Agent, a.Method.Dimension); err != nil {
+		return fmt.Errorf("attribution: %w", err)
+	}
+	if math.IsNaN(a.Score) || math.IsInf(a.Score, 0) {
+		return fmt.Errorf("attribution: episode %s: %s: %s is %v", ep.ID, a.Agent, a.Method.Dimension, a.Score)
+	}
+	return nil
+}
+
 // credit scores the agent's utterances: element k of both slices belongs to the
-// k-th of them.
+// k-th of them. One whose reward is NaN stays unscored.
 func (a *Attribution) credit(attributions, rewards []float64) {
 	a.reward(rewards)
 	k := 0
@@ -185,22 +208,26 @@ func (a *Attribution) credit(attributions, rewards []float64) {
 		if c.Speaker != a.Agent {
 			continue
 		}
-		c.State, c.Attribution = Scored, attributions[k]
-		if c.Attribution == Masked {
-			c.State = MaskedOut
+		if c.State == RewardOnly {
+			c.setAttribution(attributions[k])
 		}
 		k++
 	}
 }
 
-// reward rewards the agent's utterances without an attribution.
+// reward rewards the agent's utterances without an attribution. One whose reward
+// is NaN stays unscored.
 func (a *Attribution) reward(rewards []float64) {
 	k := 0
 	for i := range a.Credits {
-		if c := &a.Credits[i]; c.Speaker == a.Agent {
-			c.State, c.Reward = RewardOnly, rewards[k]
-			k++
+		c := &a.Credits[i]
+		if c.Speaker != a.Agent {
+			continue
 		}
+		if !math.IsNaN(rewards[k]) {
+			c.State, c.Reward = RewardOnly, rewards[k]
+		}
+		k++
 	}
 }
 

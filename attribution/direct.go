@@ -2,7 +2,6 @@ package attribution
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/socialrl/socialrl/episode"
@@ -23,8 +22,10 @@ import (
 // what was wrong and asked again, Tries times in all, and then the result is a
 // [Failure]. A score of -1 masks an utterance.
 //
-// Its name in files is "direct", or "direct_normalized". (Sotopia-RL, arXiv
-// 2508.03905, section 3.)
+// Its name in files is "direct", or "direct_normalized"; [ByName] makes it under
+// the name "direct_generic" as well, which the Python programs give to direct
+// attribution on other dimensions than goal. (Sotopia-RL, arXiv 2508.03905,
+// section 3.)
 type Direct struct {
 	LLM        episode.LLM       // required
 	Dimension  episode.Dimension // what the score is about; "" is goal
@@ -41,8 +42,7 @@ type Direct struct {
 
 // Method implements [Described].
 func (d Direct) Method() Method {
-	d = d.withDefaults()
-	m := Method{Name: "direct", Dimension: d.Dimension, Scale: d.Scale}
+	m := Method{Name: "direct", Dimension: orGoal(d.Dimension), Scale: orThree(d.Scale)}
 	if d.Normalized {
 		m.Name = "direct_normalized"
 	}
@@ -51,73 +51,54 @@ func (d Direct) Method() Method {
 
 // Attribute implements [Attributor]. A wrong field of d is an error.
 func (d Direct) Attribute(ctx context.Context, ep *episode.Episode, agent string) (*Attribution, error) {
-	if d.LLM == nil {
-		return nil, errors.New("attribution: Direct: LLM is missing")
-	}
-	d, a, own, err := d.prepare(ep, agent)
-	if err != nil || len(own) == 0 {
-		return a, err
-	}
-	q := d.question(ep, a, own)
-	bounds := d.bounds(own)
-	scores, used, err := ask(ctx, q, func(reply string) ([]float64, error) { return parseScores(reply, bounds) })
+	m, err := d.asking()
 	if err != nil {
 		return nil, err
 	}
-	a.Usage = used
-	a.rate(scores, float64(d.Scale), d.Normalized)
-	return a, nil
+	return m.attribute(ctx, ep, agent)
 }
 
 // Requests implements [Planner].
 func (d Direct) Requests(ep *episode.Episode, agent string) ([]episode.Request, error) {
-	d, a, own, err := d.prepare(ep, agent)
-	if err != nil || len(own) == 0 {
+	m, err := d.asking()
+	if err != nil {
 		return nil, err
 	}
-	return []episode.Request{d.question(ep, a, own).request("")}, nil
+	return m.requests(ep, agent)
 }
 
-// prepare completes and checks d and begins the attribution.
-func (d Direct) prepare(ep *episode.Episode, agent string) (Direct, *Attribution, []Credit, error) {
-	d = d.withDefaults()
-	if anchors[d.Scale] == "" {
-		return d, nil, nil, fmt.Errorf("attribution: Direct: Scale is %d, want 3, 5 or 10", d.Scale)
+func (d Direct) asking() (asking, error) {
+	m := asking{
+		goName: "Direct", llm: d.LLM, method: d.Method(), description: d.Description,
+		temperature: d.Temperature, tries: d.Tries, usual: DefaultTries, tasks: directTasks,
 	}
-	if d.describe("") == "" {
-		return d, nil, nil, fmt.Errorf("attribution: Direct: dimension %q needs a Description", d.Dimension)
+	m.credit = func(a *Attribution, answers []float64) { a.rate(answers, float64(m.method.Scale), d.Normalized) }
+	if anchors[m.method.Scale] == "" {
+		return m, fmt.Errorf("attribution: Direct: Scale is %d, want 3, 5 or 10", d.Scale)
 	}
-	a, err := begin(ep, agent, d.Method())
-	if err != nil {
-		return d, nil, nil, err
-	}
-	return d, a, a.Own(), nil
+	return m, nil
 }
 
-func (d Direct) withDefaults() Direct {
-	d.Dimension = orGoal(d.Dimension)
-	if d.Scale == 0 {
-		d.Scale = 3
-	}
-	return d
-}
-
-func (d Direct) question(ep *episode.Episode, a *Attribution, own []Credit) question {
-	return question{
-		llm: d.LLM, key: a.Key, prompt: newDirectView(d, ep, a, own).text(),
-		tries: d.Tries, temperature: d.Temperature,
-	}
-}
-
-// bounds returns what scores the reply may hold. Of the manner of conversation,
-// only the last utterance can get more than 1.
-func (d Direct) bounds(own []Credit) []bound {
-	b := make([]bound, len(own))
+// directTasks asks about all utterances at once. Of the manner of conversation,
+// only the last one can get more than 1.
+func directTasks(v view, a *Attribution) []task {
+	own := a.Own()
+	bounds := make([]bound, len(own))
+	about := make([]int, len(own))
 	for i, c := range own {
-		b[i] = bound{c.Index, d.Scale}
-		if d.Dimension == episode.ConversationBehavior && i < len(own)-1 {
-			b[i].max = 1
+		about[i] = i
+		bounds[i] = bound{index: c.Index, min: Masked, max: v.Scale}
+		if v.Manner && i < len(own)-1 {
+			bounds[i].max = 1
 		}
 	}
-	return b
+	v.Dialogue, v.Keys, v.Form = dialogueText(a.Credits), indices(bounds), form(bounds)
+	return []task{scoring(v.render("direct"), about, bounds...)}
+}
+
+func orThree(scale int) int {
+	if scale == 0 {
+		return 3
+	}
+	return scale
 }

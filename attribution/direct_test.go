@@ -3,7 +3,6 @@ package attribution
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
@@ -175,19 +174,6 @@ func TestDirectPrompts(t *testing.T) {
 		if err != nil || len(requests) != 1 {
 			t.Fatalf("%s: %d requests, %v", name, len(requests), err)
 		}
-		got := requests[0].Messages[0].Content + "\n"
-		path := "testdata/prompt_" + name + ".golden"
-		if os.Getenv("UPDATE_GOLDEN") != "" {
-			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil || string(want) != got {
-			t.Errorf("%s differs (UPDATE_GOLDEN=1 rewrites it): %v\n%s", path, err, got)
-		}
-		if strings.Contains(got, "extra_info") || strings.Contains(got, "<no value>") || strings.Contains(got, "{agent}") {
-			t.Errorf("%s holds markup or an unfilled place:\n%s", path, got)
-		}
+		goldenPrompt(t, name, requests[0])
 	}
 }

@@ -106,17 +106,17 @@ func TestLinesOfOtherPrograms(t *testing.T) {
 		method          Method
 	}{
 		{"direct", `"Utterance 0 by Al": ["said: \"a\"", {"reward": 8.0, "attribution": 3}], "Utterance 0 by Al-Bo": ["said: \"b\"", 0], "Utterance 1 by Al": ["said: \"c\"", {"reward": -1, "attribution": -1}]`,
-			[]Credit{{0, -1, "Al", `said: "a"`, Scored, 3, 8, nil}, {1, -1, "Al-Bo", `said: "b"`, Unscored, 0, 0, nil}, {2, -1, "Al", `said: "c"`, MaskedOut, -1, -1, nil}},
+			[]Credit{{0, -1, "Al", `said: "a"`, Scored, 3, 8, nil, 0}, {1, -1, "Al-Bo", `said: "b"`, Unscored, 0, 0, nil, 0}, {2, -1, "Al", `said: "c"`, MaskedOut, -1, -1, nil, 0}},
 			Method{"", episode.Goal, 0}},
 		{"any dimension, which the objects tell", `"Utterance 0 by Al": ["said: \"a\"", {"reward": 1.0, "attribution": 1, "dimension": "knowledge", "scale": "default", "dim_score": 3.0}]`,
-			[]Credit{{0, -1, "Al", `said: "a"`, Scored, 1, 1, nil}}, Method{"", episode.Knowledge, 3}},
+			[]Credit{{0, -1, "Al", `said: "a"`, Scored, 1, 1, nil, 0}}, Method{"", episode.Knowledge, 3}},
 		{"the same for all: no attribution", `"Utterance 0 by Al": ["said: \"a\"", {"reward": 8.0}]`,
-			[]Credit{{0, -1, "Al", `said: "a"`, RewardOnly, 0, 8, nil}}, Method{"", episode.Goal, 0}},
+			[]Credit{{0, -1, "Al", `said: "a"`, RewardOnly, 0, 8, nil, 0}}, Method{"", episode.Goal, 0}},
 		{"goal progress: bare rewards, a 0 among them, no entry for the first", `"Utterance 0 by Al": ["said: \"a\"", 0], "Utterance 1 by Al": ["said: \"b\"", 1.6], "Utterance 2 by Al": ["said: \"c\"", 0.0]`,
-			[]Credit{{0, -1, "Al", `said: "a"`, Unscored, 0, 0, nil}, {2, -1, "Al", `said: "b"`, RewardOnly, 0, 1.6, nil}, {4, -1, "Al", `said: "c"`, RewardOnly, 0, 0, nil}},
+			[]Credit{{0, -1, "Al", `said: "a"`, Unscored, 0, 0, nil, 0}, {2, -1, "Al", `said: "b"`, RewardOnly, 0, 1.6, nil, 0}, {4, -1, "Al", `said: "c"`, RewardOnly, 0, 0, nil, 0}},
 			Method{"", episode.Goal, 0}},
 		{"own utterances without a score are unscored, not 0", `"Utterance 0 by Al": ["said: \"a\"", 0], "Utterance 1 by Al": ["said: \"b\"", {"reward": 0.0, "attribution": 0}]`,
-			[]Credit{{0, -1, "Al", `said: "a"`, Unscored, 0, 0, nil}, {2, -1, "Al", `said: "b"`, Scored, 0, 0, nil}}, Method{"", episode.Goal, 0}},
+			[]Credit{{0, -1, "Al", `said: "a"`, Unscored, 0, 0, nil, 0}, {2, -1, "Al", `said: "b"`, Scored, 0, 0, nil, 0}}, Method{"", episode.Goal, 0}},
 	} {
 		a := readAll(t, head+c.utterances+"}}")[0]
 		if d := cmp.Diff(c.want, a.Credits); d != "" || a.Method != c.method {
@@ -129,9 +129,9 @@ func TestOlderLogs(t *testing.T) {
 	a := readAll(t, `{"episode_id": "E", "scenario": "s", "agent": "Al", "goal": "g", "score": 8.0, "is_first_speaker": true, "rewarded_utterances": `+
 		`{"Utterance 0 by Al": ["Al said: \"a\"", 5, {"2024-04-23T20:48:11.993641Z": 3}], "Utterance 0 by Bo": ["Bo: [action] nods", -1], "Utterance 1 by Al": ["Al said: \"c\"", -1]}}`)[0]
 	want := []Credit{
-		{0, -1, "Al", `said: "a"`, Scored, 5, 4, map[string]float64{"2024-04-23T20:48:11.993641Z": 3}},
-		{1, -1, "Bo", "[action] nods", Unscored, 0, 0, nil},
-		{2, -1, "Al", `said: "c"`, MaskedOut, Masked, Masked, nil},
+		{0, -1, "Al", `said: "a"`, Scored, 5, 4, map[string]float64{"2024-04-23T20:48:11.993641Z": 3}, 0},
+		{1, -1, "Bo", "[action] nods", Unscored, 0, 0, nil, 0},
+		{2, -1, "Al", `said: "c"`, MaskedOut, Masked, Masked, nil, 0},
 	}
 	if d := cmp.Diff(want, a.Credits); d != "" || a.Method != (Method{"", episode.Goal, 10}) || a.GoalScore != 8 || !a.FirstSpeaker {
 		t.Errorf("%+v, credits (-want +got):\n%s", a.Key, d)

@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"text/template"
 
 	"github.com/socialrl/socialrl/episode"
 )
@@ -52,69 +51,50 @@ var anchors = map[int]string{
 10 = the result hung on it`,
 }
 
-// directPrompt asks for one score for each of an agent's utterances.
-var directPrompt = template.Must(template.New("direct").Parse(
-	`Below is a finished conversation between two people. {{if .Manner}}Judge the manner of each utterance of {{.Agent}}.{{else}}Judge with hindsight how much each utterance of {{.Agent}} contributed to one result.{{end}}
+// view is what a prompt tells.
+type view struct {
+	Agent, Scenario, Background, Goal string
+	Dimension, Result, Anchors        string
+	Scale                             int
+	Manner                            bool // the manner of conversation, which has no result
 
-Situation: {{.Scenario}}
-{{with .Background}}About {{$.Agent}}: {{.}}
-{{end}}{{with .Goal}}{{$.Agent}}'s private goal: {{.}}
-{{end}}
-Conversation, every utterance with its number:
-{{.Dialogue}}
-
-What is judged. {{.Dimension}}
-{{if .Manner}}
-Give each utterance of {{.Agent}} a whole number by these rules.{{else}}{{.Result}}
-
-Give each utterance of {{.Agent}} a whole number from 0 to {{.Scale}}:
-{{.Anchors}}
-Judge what the utterance did in this conversation, not how well it is phrased. The numbers need not add up to anything, and small talk usually deserves 0.{{end}} Use -1 only for an utterance that cannot be judged because its text is damaged.
-
-Reply with one JSON object that holds the number of every utterance of {{.Agent}} as key and its score as value, and nothing else. The keys are: {{.Keys}}.
-Form: {"scores": {{.Form}}}`))
-
-// directView fills directPrompt.
-type directView struct {
-	Agent, Scenario, Background, Goal, Dialogue string
-	Dimension, Result, Anchors, Keys, Form      string
-	Scale                                       int
-	Manner                                      bool // the manner of conversation, which has no result
+	Dialogue         string // as much of it as the model is to see
+	Keys, Form       string // of the reply
+	Utterance, Reply int    // the one that is judged, and the one that answered it
+	Lowest, Highest  string // score of the whole
 }
 
-// newDirectView describes the task of d for the utterances own of a.
-func newDirectView(d Direct, ep *episode.Episode, a *Attribution, own []Credit) directView {
+// describeEpisode fills in what does not depend on the task.
+func (v *view) describeEpisode(ep *episode.Episode, a *Attribution) {
 	background, _ := ep.AgentsBackground.Get(a.Agent)
-	form := make([]string, len(own))
-	keys := make([]bound, len(own))
-	for i, c := range own {
-		keys[i].index = c.Index
-		form[i] = strconv.Quote(strconv.Itoa(c.Index)) + ": ..."
-	}
-	return directView{
-		Agent: a.Agent, Scenario: plain(a.Scenario), Background: plain(background), Goal: plain(a.Goal),
-		Dialogue: dialogueText(a.Credits), Dimension: d.describe(a.Agent), Result: resultText(a),
-		Anchors: anchors[d.Scale], Keys: indices(keys), Form: "{" + strings.Join(form, ", ") + "}",
-		Scale: d.Scale, Manner: d.Dimension == episode.ConversationBehavior,
-	}
+	v.Agent, v.Scenario, v.Background, v.Goal = a.Agent, plain(a.Scenario), plain(background), plain(a.Goal)
+	v.Result = resultText(a)
 }
 
-// text renders the prompt.
-func (v directView) text() string {
+// render fills the named prompt.
+func (v view) render(name string) string {
 	var b strings.Builder
-	if err := directPrompt.Execute(&b, v); err != nil {
+	if err := prompts.ExecuteTemplate(&b, name, v); err != nil {
 		panic("attribution: prompt template: " + err.Error())
 	}
 	return b.String()
 }
 
-// describe returns what is judged, in words.
-func (d Direct) describe(agent string) string {
-	text := d.Description
-	if text == "" {
-		text = dimensionText[d.Dimension]
+// form shows what a reply with scores looks like.
+func form(bounds []bound) string {
+	scores := make([]string, len(bounds))
+	for i, b := range bounds {
+		scores[i] = strconv.Quote(strconv.Itoa(b.index)) + ": ..."
 	}
-	return strings.NewReplacer("{agent}", agent, "{scale}", strconv.Itoa(d.Scale)).Replace(text)
+	return `{"scores": {` + strings.Join(scores, ", ") + "}}"
+}
+
+// describe returns what is judged, in words; "" where nobody described d.
+func describe(d episode.Dimension, description, agent string, scale int) string {
+	if description == "" {
+		description = dimensionText[d]
+	}
+	return strings.NewReplacer("{agent}", agent, "{scale}", strconv.Itoa(scale)).Replace(description)
 }
 
 // resultText tells the score that is shared out.

@@ -114,7 +114,7 @@ func number(v *pyjson.Float) float64 {
 // readCredits reads the list of utterances of this package's own lines.
 func (a *Attribution) readCredits(lines []creditLine) error {
 	for _, l := range lines {
-		c := Credit{Index: l.Index, Turn: l.Turn, Speaker: l.Speaker, Text: l.Text, Human: l.Human}
+		c := Credit{Index: l.Index, Turn: l.Turn, Speaker: l.Speaker, Text: l.Text, Human: l.Human, StdErr: l.StdErr}
 		if l.Reward != nil {
 			c.Reward, c.State = float64(*l.Reward), RewardOnly
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,8 +23,8 @@ const (
 )
 
 // bound is the score that a reply must hold for one utterance: an integer from
-// Masked to max.
-type bound struct{ index, max int }
+// min to max.
+type bound struct{ index, min, max int }
 
 // parseScores reads a reply that scores utterances by index and returns one
 // score for each bound, in their order. The reply may wrap its JSON in prose and
@@ -38,20 +39,86 @@ type bound struct{ index, max int }
 //	[{"index": 0, "score": 3}, {"index": 2, "score": 1}]
 //	{"0": {"score": 3, "reason": "..."}, "2": {"score": 1}}
 func parseScores(reply string, want []bound) ([]float64, error) {
-	if len(reply) > maxReply {
-		return nil, fmt.Errorf("reply of %d bytes, at most %d are read", len(reply), maxReply)
+	values, err := replyValues(reply)
+	if err != nil {
+		return nil, err
 	}
-	repairs := maxRepair
-	for _, span := range slices.Backward(jsonSpans(reply)) {
-		value, ok := decodeLoose(span, &repairs)
-		if !ok {
-			continue
-		}
+	for value := range values {
 		if found := collectScores(value, nil); len(found) > 0 {
 			return matchScores(found, want)
 		}
 	}
 	return nil, errors.New("no complete JSON value with scores by index")
+}
+
+// parseChoice reads a reply that names one of the utterances asked for, and
+// returns its place among them. The last complete JSON object that names one
+// counts, as in parseScores. These spellings are understood:
+//
+//	{"key_utterance": 4}
+//	{"key_utterance": "[4]"}
+//	{"key_utterance": {"index": 4}}
+func parseChoice(reply string, want []bound) (int, error) {
+	chosen, err := namedValue(reply, "key_utterance")
+	if err != nil {
+		return 0, err
+	}
+	if o, ok := chosen.(object); ok {
+		chosen, _ = o.get("index", "utterance", "key_utterance")
+	}
+	text := fmt.Sprint(chosen)
+	index, ok := parseIndex(text)
+	i := slices.IndexFunc(want, func(b bound) bool { return b.index == index })
+	if !ok || i < 0 {
+		return 0, fmt.Errorf("key_utterance is %.40q, want one of %s", text, indices(want))
+	}
+	return i, nil
+}
+
+// parseValue reads a reply that holds one score from lo to hi: {"score": 7.5}.
+func parseValue(reply string, lo, hi float64) (float64, error) {
+	score, err := namedValue(reply, "score")
+	if err != nil {
+		return 0, err
+	}
+	text := strings.TrimSpace(fmt.Sprint(score))
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(lo <= v && v <= hi) {
+		return 0, fmt.Errorf("score is %.40q, want a number from %v to %v", text, lo, hi)
+	}
+	return v, nil
+}
+
+// namedValue returns the field of the given name of the last complete JSON object
+// that has one.
+func namedValue(reply, name string) (any, error) {
+	values, err := replyValues(reply)
+	if err != nil {
+		return nil, err
+	}
+	for value := range values {
+		if o, ok := value.(object); ok {
+			if v, ok := o.get(name); ok {
+				return v, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no complete JSON object with %q", name)
+}
+
+// replyValues yields the complete JSON values of a reply, the last first.
+func replyValues(reply string) (iter.Seq[any], error) {
+	if len(reply) > maxReply {
+		return nil, fmt.Errorf("reply of %d bytes, at most %d are read", len(reply), maxReply)
+	}
+	return func(yield func(any) bool) {
+		repairs := maxRepair
+		for _, span := range slices.Backward(jsonSpans(reply)) {
+			if value, ok := decodeLoose(span, &repairs); ok && !yield(value) {
+				return
+			}
+		}
+	}, nil
 }
 
 // indexed is one score as a reply gives it.
@@ -76,8 +143,8 @@ func matchScores(found []indexed, want []bound) ([]float64, error) {
 		if err != nil {
 			return nil, fmt.Errorf("utterance %d: %w", f.index, err)
 		}
-		if v < Masked || v > want[i].max {
-			return nil, fmt.Errorf("utterance %d: score %d is outside %d..%d", f.index, v, Masked, want[i].max)
+		if v < want[i].min || v > want[i].max {
+			return nil, fmt.Errorf("utterance %d: score %d is outside %d..%d", f.index, v, want[i].min, want[i].max)
 		}
 		scores[i], seen[i] = float64(v), true
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // asked are the utterances 1, 3 and 5, on a scale of 10.
-var asked = []bound{{1, 10}, {3, 10}, {5, 10}}
+var asked = []bound{{1, Masked, 10}, {3, Masked, 10}, {5, Masked, 10}}
 
 func TestRepliesThatAreUnderstood(t *testing.T) {
 	for _, c := range []struct {

@@ -27,18 +27,20 @@ func ScaledReward(a, s, score float64) float64 {
 //	r[i] = a[i] / sum(a) * score
 //
 // and all zeros where the sum is 0. a is not negative except for [Masked]
-// elements, which take no part and stay Masked. The rewards of the others sum
-// to score.
+// elements, which take no part and stay Masked; so do NaNs, which stay NaN. The
+// rewards of the others sum to score.
 func NormalizedRewards(a []float64, score float64) []float64 {
 	sum := 0.0
 	for _, v := range a {
-		sum += math.Max(v, 0)
+		if v > 0 {
+			sum += v
+		}
 	}
 	r := make([]float64, len(a))
 	for i, v := range a {
 		switch {
-		case v == Masked:
-			r[i] = Masked
+		case v == Masked || math.IsNaN(v):
+			r[i] = v
 		case sum > 0:
 			r[i] = v / sum * score
 		}
@@ -85,13 +87,16 @@ func KeyRewards(key, n int, score float64) []float64 {
 //
 //	r[k] = (before[k] - before[k-1]) / 10 * score,   before[-1] = 0
 //
-// A setback gives a negative reward.
+// A setback gives a negative reward. NaN is for what is not known: it has the
+// reward NaN, and does not count as a previous state.
 func ProgressRewards(before []float64, score float64) []float64 {
 	r := make([]float64, len(before))
 	previous := 0.0
 	for k, p := range before {
 		r[k] = (p - previous) / 10 * score
-		previous = p
+		if !math.IsNaN(p) {
+			previous = p
+		}
 	}
 	return r
 }

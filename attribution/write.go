@@ -37,6 +37,7 @@ type creditLine struct {
 	Text        string             `json:"text"`
 	Attribution *float64           `json:"attribution"`
 	Reward      *pyjson.Float      `json:"reward"`
+	StdErr      float64            `json:"std_err,omitempty"`
 	Human       map[string]float64 `json:"human,omitempty"`
 }
 
@@ -90,7 +91,7 @@ func known(v float64) *pyjson.Float {
 }
 
 func (c Credit) line() creditLine {
-	l := creditLine{Index: c.Index, Turn: c.Turn, Speaker: c.Speaker, Text: c.Text, Human: c.Human}
+	l := creditLine{Index: c.Index, Turn: c.Turn, Speaker: c.Speaker, Text: c.Text, Human: c.Human, StdErr: c.StdErr}
 	if c.State != Unscored {
 		l.Reward = (*pyjson.Float)(&c.Reward)
 	}
