@@ -2,10 +2,9 @@ package main
 
 import (
 	"math/rand/v2"
-	"slices"
 
 	"github.com/socialrl/socialrl/examples/internal/world"
-	"gonum.org/v1/gonum/stat"
+	interval "github.com/socialrl/socialrl/internal/bootstrap"
 )
 
 // metric is one column of the table.
@@ -70,20 +69,8 @@ const resamples = 10000
 // scenarios with replacement gives (Efron, 1979).
 func bootstrap(ps []pair, figure func([]pair) float64) estimate {
 	r := rand.New(rand.NewPCG(1, uint64(len(ps))))
-	drawn := make([]pair, len(ps))
-	values := make([]float64, resamples)
-	for n := range values {
-		for i := range drawn {
-			drawn[i] = ps[r.IntN(len(ps))]
-		}
-		values[n] = figure(drawn)
-	}
-	slices.Sort(values)
-	return estimate{
-		Mean: figure(ps),
-		Low:  stat.Quantile(0.025, stat.Empirical, values, nil),
-		High: stat.Quantile(0.975, stat.Empirical, values, nil),
-	}
+	in := interval.Percentile(ps, resamples, r, func(drawn []pair) []float64 { return []float64{figure(drawn)} })[0]
+	return estimate{Mean: figure(ps), Low: in.Low, High: in.High}
 }
 
 // difference is the mean of a - b.

@@ -1,4 +1,4 @@
-// Package report writes the examples' findings as one HTML file that needs nothing else:
+// Package report writes findings as one HTML file that needs nothing else:
 // text, tables, charts as inline SVG, and dialogues shaded by numbers. It follows the
 // reader's choice of light or dark and the width of the window.
 //

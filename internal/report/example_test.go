@@ -5,7 +5,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/socialrl/socialrl/examples/internal/report"
+	"github.com/socialrl/socialrl/internal/report"
 )
 
 func Example() {
