@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Judgement is what an [Evaluator] makes of an episode.
@@ -33,7 +35,7 @@ const (
 	// nothing, the message of the agent that is not on turn included: one None
 	// by the second speaker ends it, one by the first does not.
 	StaleMessages StaleRule = iota
-	// StaleActions counts the agent on turn only: three turns in a row in which
+	// StaleActions counts the agents on turn only: three turns in a row in which
 	// nothing was done end the episode.
 	StaleActions
 )
@@ -54,6 +56,8 @@ type playConfig struct {
 	models    []string
 	maxTurns  int
 	stale     StaleRule
+	order     Order
+	seed      uint64 // of RandomOrder
 	evaluator Evaluator
 	onTurn    func(Utterance)
 }
@@ -79,15 +83,22 @@ func WithMaxTurns(n int) Option { return func(c *playConfig) { c.maxTurns = n } 
 // WithStale sets when silence ends the episode.
 func WithStale(r StaleRule) Option { return func(c *playConfig) { c.stale = r } }
 
+// WithOrder sets who acts when. seed is that of [RandomOrder] and means nothing to
+// the others; the order also depends on the episode's id.
+func WithOrder(o Order, seed uint64) Option {
+	return func(c *playConfig) { c.order, c.seed = o, seed }
+}
+
 // WithEvaluator has the finished episode judged.
 func WithEvaluator(e Evaluator) Option { return func(c *playConfig) { c.evaluator = e } }
 
-// OnTurn has f called after every turn in which something was said or done.
+// OnTurn has f called after everything that was said or done.
 func OnTurn(f func(Utterance)) Option { return func(c *playConfig) { c.onTurn = f } }
 
-// Play has two agents act out a scene in turns, the first participant first, and
-// returns the episode with messages, interactions and rewards as logs of SOTOPIA
-// have them. The agent that is not on turn is not asked and does nothing. The
+// Play has two agents act out a scene in turns, the first participant first where
+// [WithOrder] says nothing else, and returns the episode with messages,
+// interactions and rewards as logs of SOTOPIA have them. An agent that is not on
+// turn is not asked and does nothing. The
 // episode ends when an agent has left, after 20 actions, or when nothing is
 // done for too long. Without an [Evaluator] the rewards are 0.0, which says that
 // nobody judged.
@@ -127,7 +138,9 @@ type game struct {
 	turns    [][]LogMessage
 	dialogue []Utterance
 	told     [2][]string // what each agent was told so far
-	cause    string      // why it ended
+	acted    [2]int      // turns that each agent was asked in
+	replies  [2]replyLog
+	cause    string // why it ended
 }
 
 func newGame(scene Scene, agents []Agent, c playConfig) *game {
@@ -158,41 +171,59 @@ func (g *game) observe(text func(seat int) string) {
 	g.turns = append(g.turns, turn)
 }
 
-// act lets the agent on turn act, records it and opens the next turn.
+// act lets the agents on turn act, records it and opens the next turn.
 func (g *game) act(ctx context.Context) error {
 	turn := len(g.turns) - 1
-	seat := turn % 2
-	action, err := g.agents[seat].Act(ctx, Observation{
-		EpisodeID: g.id, Agent: g.names[seat], Seat: seat, Turn: turn,
-		Messages: slices.Clip(g.told[seat]), Dialogue: slices.Clip(g.dialogue),
-	})
+	actions, err := g.ask(ctx, turn)
 	if err != nil {
 		return err
 	}
-	if !action.Type.Valid() {
-		return fmt.Errorf("%s, turn %d: %w %q", g.names[seat], turn, ErrActionType, action.Type)
-	}
-	g.record(seat, turn, action)
+	g.record(turn, actions)
 	line := turnLine(g.turns[turn])
 	g.observe(func(int) string { return fmt.Sprintf("Turn #%d: %s\n", turn, line) })
-	g.cause = g.ended(seat, turn, action)
+	g.cause = g.ended(turn, actions)
 	return nil
 }
 
+// ask asks the agents on turn, several at once.
+func (g *game) ask(ctx context.Context, turn int) (actions [2]Action, err error) {
+	actions = [2]Action{{Type: None}, {Type: None}}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, seat := range g.order.seats(g.id, turn, g.seed) {
+		o := g.observation(seat, turn)
+		g.acted[seat]++
+		group.Go(func() error {
+			action, err := g.agents[seat].Act(ctx, o)
+			if err == nil && !action.Type.Valid() {
+				err = fmt.Errorf("%s, turn %d: %w %q", g.names[seat], turn, ErrActionType, action.Type)
+			}
+			actions[seat] = action
+			return err
+		})
+	}
+	return actions, group.Wait()
+}
+
+func (g *game) observation(seat, turn int) Observation {
+	return Observation{
+		EpisodeID: g.id, Agent: g.names[seat], Seat: seat, Turn: turn, OwnTurn: g.acted[seat],
+		Messages: slices.Clip(g.told[seat]), Dialogue: slices.Clip(g.dialogue), log: &g.replies[seat],
+	}
+}
+
 // record adds the messages of both agents to the turn.
-func (g *game) record(seat, turn int, action Action) {
-	actions := [2]Action{{Type: None}, {Type: None}}
-	actions[seat] = action
-	for i, name := range g.names {
-		g.turns[turn] = append(g.turns[turn], LogMessage{name, Environment, actions[i].Text()})
-	}
-	if action.Type == None {
-		return
-	}
-	u := Utterance{len(g.dialogue), turn, g.names[seat], action.Text(), action}
-	g.dialogue = append(g.dialogue, u)
-	if g.onTurn != nil {
-		g.onTurn(u)
+func (g *game) record(turn int, actions [2]Action) {
+	for seat, name := range g.names {
+		action := actions[seat]
+		g.turns[turn] = append(g.turns[turn], LogMessage{name, Environment, action.Text()})
+		if action.Type == None {
+			continue
+		}
+		u := Utterance{len(g.dialogue), turn, name, action.Text(), action}
+		g.dialogue = append(g.dialogue, u)
+		if g.onTurn != nil {
+			g.onTurn(u)
+		}
 	}
 }
 
@@ -207,37 +238,49 @@ func turnLine(turn []LogMessage) string {
 	return strings.Join(done, ";")
 }
 
-// ended returns why the episode is over after an action, "" where it goes on.
-func (g *game) ended(seat, turn int, action Action) string {
+// ended returns why the episode is over after a turn, "" where it goes on.
+func (g *game) ended(turn int, actions [2]Action) string {
 	cause := ""
 	if turn+1 >= g.maxTurns {
 		cause += causeLong
 	}
-	if action.Type == Leave {
-		cause += fmt.Sprintf(causeLeft, seat+1)
+	for seat, action := range actions {
+		if action.Type == Leave {
+			cause += fmt.Sprintf(causeLeft, seat+1)
+		}
 	}
-	if silence(g.turns, g.names, g.stale) > maxSilence {
+	if silence(g.turns, g.stale) > maxSilence {
 		cause += causeStale
 	}
 	return cause
 }
 
-// silence counts the messages at the end that did nothing.
-func silence(turns [][]LogMessage, names []string, rule StaleRule) int {
-	n := 0
-	for t, turn := range slices.Backward(turns) {
+// silence counts the messages at the end that did nothing, or the turns.
+func silence(turns [][]LogMessage, rule StaleRule) int {
+	messages, silent := 0, 0
+	for _, turn := range slices.Backward(turns) {
+		before := messages
 		for _, m := range slices.Backward(turn) {
-			offTurn := m.Sender != names[t%2]
-			if m.Sender == Environment || rule == StaleActions && offTurn {
+			if m.Sender == Environment {
 				continue
 			}
 			if m.Text != textNone {
-				return n
+				return rule.count(messages, silent)
 			}
-			n++
+			messages++
+		}
+		if messages > before {
+			silent++
 		}
 	}
-	return n
+	return rule.count(messages, silent)
+}
+
+func (r StaleRule) count(messages, turns int) int {
+	if r == StaleActions {
+		return turns
+	}
+	return messages
 }
 
 // finish makes the episode of the game and has it judged.
@@ -252,6 +295,9 @@ func (g *game) finish(ctx context.Context) (*Episode, error) {
 		e.AgentIDs = append(e.AgentIDs, p.ID)
 		e.AgentsBackground = append(e.AgentsBackground, NamedText{p.Name, p.Background})
 		e.SocialGoals = append(e.SocialGoals, NamedText{p.Name, p.Goal})
+	}
+	if err := e.setReplies(&g.replies); err != nil {
+		return nil, err
 	}
 	judgement := Judgement{Rewards: make([]Reward, len(g.names))}
 	if g.evaluator != nil {
