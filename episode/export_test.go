@@ -8,3 +8,6 @@ func LimitLines(t *testing.T, n int) {
 	lineLimit = n
 	t.Cleanup(func() { lineLimit = old })
 }
+
+// ReplySeed is the seed of one reply of an [LLMAgent].
+var ReplySeed = replySeed

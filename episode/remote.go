@@ -41,8 +41,8 @@ type Remote struct {
 	minWait   time.Duration
 	maxWait   time.Duration
 	limiter   *rate.Limiter
-	price     [2]float64 // per token: prompt, completion
-	noJSON    atomic.Bool
+	price     [2]float64   // per token: prompt, completion
+	format    atomic.Int32 // what the endpoint has refused; see formats
 
 	mu        sync.Mutex
 	notBefore time.Time // no call is made earlier
@@ -244,7 +244,7 @@ func (r *Remote) attempt(ctx context.Context, q Request) (Reply, *failure) {
 	var seen answer
 	resp, err := r.client.CreateChatCompletion(context.WithValue(ctx, answerKey{}, &seen), body)
 	if err != nil {
-		return Reply{}, &failure{answer: seen, err: err, json: body.ResponseFormat != nil}
+		return Reply{}, &failure{answer: seen, err: err, format: body.ResponseFormat}
 	}
 	if len(resp.Choices) == 0 {
 		return Reply{}, &failure{answer: seen, err: errors.New("the answer holds no choices")}
@@ -277,15 +277,24 @@ func (r *Remote) request(q Request) (openai.ChatCompletionRequest, error) {
 	if q.Seed != nil {
 		body.Seed = new(int(*q.Seed))
 	}
-	if !r.noJSON.Load() {
-		body.ResponseFormat = responseFormat(q)
-	}
+	body.ResponseFormat = responseFormat(q, r.format.Load())
 	return body, nil
 }
 
-func responseFormat(q Request) *openai.ChatCompletionResponseFormat {
+// What an endpoint was found not to have. Most have all, some have JSON objects
+// without schemas, some have neither.
+const (
+	allFormats int32 = iota
+	noSchemas
+	noFormats
+)
+
+// responseFormat returns what a request asks for, as far as the endpoint has it.
+func responseFormat(q Request, lacks int32) *openai.ChatCompletionResponseFormat {
 	switch {
-	case q.Schema != nil:
+	case lacks == noFormats:
+		return nil
+	case q.Schema != nil && lacks < noSchemas:
 		name := q.SchemaName
 		if name == "" {
 			name = "reply"
@@ -294,7 +303,7 @@ func responseFormat(q Request) *openai.ChatCompletionResponseFormat {
 			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
 			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: name, Schema: json.RawMessage(q.Schema), Strict: true},
 		}
-	case q.JSON:
+	case q.JSON || q.Schema != nil:
 		return &openai.ChatCompletionResponseFormat{Type: openai.ChatCompletionResponseFormatTypeJSONObject}
 	}
 	return nil

@@ -19,7 +19,8 @@ type failure struct {
 	answer
 	err   error
 	fatal bool // another attempt would fail in the same way
-	json  bool // JSON mode was asked for
+
+	format *openai.ChatCompletionResponseFormat // that was asked for; nil: none
 }
 
 // Error is the text of the cause.
@@ -33,7 +34,7 @@ func (r *Remote) classify(f *failure) error {
 		r.mu.Unlock()
 	}
 	switch {
-	case r.dropsJSONMode(f):
+	case r.dropsFormat(f):
 		return &backoff.RetryAfterError{}
 	case f.fatal || !retryable(f):
 		return backoff.Permanent(f)
@@ -44,15 +45,33 @@ func (r *Remote) classify(f *failure) error {
 	return f
 }
 
-// dropsJSONMode notes that an endpoint has no JSON mode, where that is why it
-// refused a request. Later requests do without.
-func (r *Remote) dropsJSONMode(f *failure) bool {
-	refused := f.status == http.StatusBadRequest || f.status == http.StatusUnprocessableEntity
-	if !refused || !f.json || !strings.Contains(f.Error(), "response_format") {
+// dropsFormat notes that an endpoint does not have a form of reply, where that is
+// why it refused a request. Later requests ask for less.
+func (r *Remote) dropsFormat(f *failure) bool {
+	refused := f.status == http.StatusBadRequest || f.status == http.StatusUnprocessableEntity || f.status == http.StatusNotImplemented
+	if !refused || f.format == nil || !namesFormat(f.Error()) {
 		return false
 	}
-	r.noJSON.Store(true)
-	return true
+	lacks := noFormats
+	if f.format.JSONSchema != nil {
+		lacks = noSchemas
+	}
+	for {
+		was := r.format.Load()
+		if was >= lacks || r.format.CompareAndSwap(was, lacks) {
+			return true
+		}
+	}
+}
+
+// namesFormat reports whether a refusal is about the form of the reply.
+func namesFormat(message string) bool {
+	for _, word := range []string{"response_format", "json_schema", "json_object", "schema"} {
+		if strings.Contains(strings.ToLower(message), word) {
+			return true
+		}
+	}
+	return false
 }
 
 // retryable reports whether another attempt may help: the server was busy or
