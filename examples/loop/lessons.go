@@ -17,7 +17,7 @@ import (
 // judge.
 type lessons struct {
 	best    []episode.Item  // to be cloned
-	records []reward.Record // what single utterances are worth
+	records []reward.Record // what single utterances are worth, those of the rounds before included
 	items   []episode.Item  // whose prompts GRPO answers
 }
 
@@ -34,7 +34,7 @@ func (l *loop) prepare(dir, player string) (lessons, error) {
 	if out.best, err = l.itemsOf(best(seats, l.keepOf)); err != nil {
 		return lessons{}, err
 	}
-	if out.records, err = recordsOf(out.items, filepath.Join(dir, "annotations.jsonl")); err != nil {
+	if out.records, err = l.recordsOf(out.items, filepath.Join(dir, "annotations.jsonl")); err != nil {
 		return lessons{}, err
 	}
 	if len(out.best) == 0 || len(out.records) == 0 {
@@ -108,17 +108,30 @@ func merit(s episode.Seated) float64 {
 	return v
 }
 
-// recordsOf joins items with the credits of a file and combines their dimensions.
-func recordsOf(items []episode.Item, path string) ([]reward.Record, error) {
+// recordsOf joins items with the credits of a file, puts them beside those of the rounds
+// before, and combines the dimensions over all of them: a reward model that knew only what
+// one policy says would not know what to think of anything else.
+func (l *loop) recordsOf(items []episode.Item, path string) ([]reward.Record, error) {
 	credits, err := readCredits(path)
 	if err != nil {
 		return nil, err
 	}
 	parts, _, err := reward.Join(items, credits)
-	if err != nil || len(parts) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	records, _, _, err := reward.Combine(parts, reward.CombineOptions{})
+	for _, p := range parts {
+		i := slices.IndexFunc(l.parts, func(q reward.Part) bool { return q.Dimension == p.Dimension })
+		if i < 0 {
+			l.parts = append(l.parts, p)
+		} else {
+			l.parts[i].Records = append(l.parts[i].Records, p.Records...)
+		}
+	}
+	if len(l.parts) == 0 {
+		return nil, nil
+	}
+	records, _, _, err := reward.Combine(l.parts, reward.CombineOptions{})
 	return records, err
 }
 

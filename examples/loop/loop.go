@@ -22,9 +22,12 @@ import (
 // how its utterances are credited. The episodes that it plays name the policy as the
 // model of the agents that it played; these are who is credited and learned from.
 type ground interface {
-	// start returns the policy that the first round plays with. What has to be trained
-	// for it goes to a folder.
-	start(ctx context.Context, dir string) (*policy.Policy, error)
+	// untrained returns the policy before it has learned anything here.
+	untrained() (*policy.Policy, error)
+	// demonstrate writes judged episodes of others to a file, from which the first policy
+	// is cloned, and returns the name of the model that shows how it is done; "" where
+	// there is none, and no file.
+	demonstrate(ctx context.Context, path string) (model string, err error)
 	// play has a policy play, and the episodes judged. They are written to a file of JSON
 	// lines, which exists only when all of them are in it.
 	play(ctx context.Context, p *policy.Policy, b billing, path string) error
@@ -54,17 +57,21 @@ type loop struct {
 	settings
 	ground
 	cli.Streams
+	parts []reward.Part // of all episodes so far
 }
 
 func (l *loop) run(ctx context.Context) error {
 	if err := cli.Pin(filepath.Join(l.out, "loop.json"), l.pinned()); err != nil {
 		return err
 	}
-	p, err := l.start(ctx, filepath.Join(l.out, "start"))
+	p, err := l.untrained()
 	if err != nil {
 		return err
 	}
 	defer func() { p.Adapter().Close() }()
+	if err := l.start(ctx, p); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
 	if err := l.evaluate(ctx, p, 0); err != nil {
 		return err
 	}
@@ -80,6 +87,32 @@ func (l *loop) run(ctx context.Context) error {
 		}
 	}
 	return l.report()
+}
+
+// start teaches the first policy what others demonstrate, if they do.
+func (l *loop) start(ctx context.Context, p *policy.Policy) error {
+	dir := filepath.Join(l.out, "start")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	model, err := l.demonstrate(ctx, filepath.Join(dir, "episodes.jsonl"))
+	if err != nil || model == "" {
+		return err
+	}
+	lessons, err := l.study(ctx, dir, model)
+	if err != nil {
+		return err
+	}
+	return l.clone(ctx, p, lessons, l.sizes.start, filepath.Join(dir, "sft"))
+}
+
+// study credits a model's utterances in the episodes of a folder and makes lessons of
+// them, which join those of the folders before.
+func (l *loop) study(ctx context.Context, dir, player string) (lessons, error) {
+	if err := l.attribute(ctx, dir, player); err != nil {
+		return lessons{}, err
+	}
+	return l.prepare(dir, player)
 }
 
 // evaluate has the policy after a round play what nothing is learned from.
@@ -110,10 +143,7 @@ func (l *loop) round(ctx context.Context, p *policy.Policy, round int) (*policy.
 	if err := l.playOnce(ctx, p, b, filepath.Join(dir, "episodes.jsonl")); err != nil {
 		return nil, err
 	}
-	if err := l.attribute(ctx, dir, b.name()); err != nil {
-		return nil, err
-	}
-	lessons, err := l.prepare(dir, b.name())
+	lessons, err := l.study(ctx, dir, b.name())
 	if err != nil {
 		return nil, err
 	}

@@ -5,14 +5,15 @@
 //	loop -rounds 3                          in the miniature world, in minutes, offline
 //
 // Each round the policy of the round before plays the training scenarios; the best of its
-// own episodes are cloned (SFT); the credits of its utterances make records, and these a
-// reward model; GRPO then answers the prompts of its turns. After every round the policy
+// own episodes are cloned (SFT); the credits of all utterances so far make records, and
+// these a reward model; GRPO then answers the prompts of its turns. After every round the policy
 // plays scenarios that nothing is learned from. The table at the end has a line for each
 // policy, policy-0 being the one that the first round began with.
 //
 // The directory OUT holds for each round the episodes (SOTOPIA's format), credits, items,
 // records and runs, in files that the programs of the stages read and write:
 //
+//	OUT/start                        what the first policy is cloned from, and its run
 //	OUT/evaluation/policy-R.jsonl    episodes of the policy after round R
 //	OUT/round-R/episodes.jsonl       episodes to learn from
 //	OUT/round-R/annotations.jsonl    credits

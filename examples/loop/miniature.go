@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
-	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/examples/internal/learner"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/lora"
@@ -48,40 +46,36 @@ func (m *miniature) close() {
 	m.eng.Close()
 }
 
-// start has scripted players of mixed skill play, and clones the best of their episodes:
-// a policy that has never seen the world has nothing to say in it.
-func (m *miniature) start(ctx context.Context, dir string) (*policy.Policy, error) {
-	p, err := learner.Fresh(m.base)
-	if err != nil {
-		return nil, err
-	}
+func (m *miniature) untrained() (*policy.Policy, error) { return learner.Fresh(m.base) }
+
+// demonstrate has scripted players of mixed skill play: a policy that has never seen the
+// world has nothing to say in it, and only who has seen good and bad knows one from the
+// other.
+func (m *miniature) demonstrate(ctx context.Context, path string) (string, error) {
 	cases := world.Cases(m.train, m.sizes.startEpisodes, ^m.seed)
-	var seats []episode.Seated
-	for _, c := range cases {
-		e, err := world.PlayCase(ctx, c, world.Noisy(m.seed)(c), true)
-		if err != nil {
-			return nil, err
+	player := world.Noisy(m.seed)
+	episodes := make([]*episode.Episode, len(cases))
+	for i, c := range cases {
+		var err error
+		if episodes[i], err = world.PlayCase(ctx, c, player(c), true, episode.WithTag("start")); err != nil {
+			return "", err
 		}
-		seats = append(seats, episode.Seated{Episode: e, Agent: c.Learner.Name})
 	}
-	l := &loop{settings: m.settings, ground: m}
-	items, err := l.itemsOf(best(seats, m.keepOf))
-	if err != nil {
-		return nil, err
-	}
-	cfg := m.sizes.start
-	cfg.Dir = dir
-	bar := &cli.Progress{Name: "first clone", W: m.log}
-	defer bar.Close()
-	cfg.OnStep = bar.OnFit
-	if _, err := policy.SFT(ctx, p, items, cfg); err != nil {
-		return nil, fmt.Errorf("first clone: %w", err)
-	}
-	return p, nil
+	return scriptedPlayer, write(path, cases, episodes, scriptedPlayer)
 }
 
-// The names of whom a policy meets.
+// write names the models of played cases and writes the episodes.
+func write(path string, cases []world.Case, episodes []*episode.Episode, player string) error {
+	for i, e := range episodes {
+		e.Models = []string{scriptedJudge, scriptedPartner, scriptedPartner}
+		e.Models[1+cases[i].Seat] = player
+	}
+	return writeFile(path, func(w io.Writer) error { return episode.WriteJSONL(w, episodes...) })
+}
+
+// The names of whom there is beside policies.
 const (
+	scriptedPlayer  = "scripted player"
 	scriptedJudge   = "scripted judge"
 	scriptedPartner = "scripted partner"
 )
@@ -110,11 +104,7 @@ func (m *miniature) play(ctx context.Context, p *policy.Policy, b billing, path 
 	if err != nil {
 		return err
 	}
-	for i, e := range episodes {
-		e.Models = []string{scriptedJudge, scriptedPartner, scriptedPartner}
-		e.Models[1+cases[i].Seat] = b.name()
-	}
-	return writeFile(path, func(w io.Writer) error { return episode.WriteJSONL(w, episodes...) })
+	return write(path, cases, episodes, b.name())
 }
 
 func (m *miniature) methods() ([]attribution.Attributor, error) {

@@ -23,7 +23,7 @@ type sizes struct {
 // standard returns the sizes of a loop through the miniature world whose rounds take a
 // minute or two.
 func standard(seed uint64) sizes {
-	s := sizes{startEpisodes: 16, episodes: 16, evaluations: 6, keepOf: 4}
+	s := sizes{startEpisodes: 24, episodes: 16, evaluations: 6, keepOf: 4}
 	decay := lora.AdamWConfig{WeightDecay: 0.01}
 	s.start.FitConfig = policy.FitConfig{
 		Epochs: 12, Patience: 2, Batch: 32, LR: 3e-3, Warmup: 30, Schedule: "cosine", Held: 0.1, Optimizer: decay, Seed: seed,
@@ -32,14 +32,14 @@ func standard(seed uint64) sizes {
 		Epochs: 2, Patience: 1, Batch: 32, LR: 5e-4, Warmup: 5, Schedule: "cosine", Held: 0.1, Optimizer: decay, Seed: seed,
 	}
 	s.reward.FitConfig = policy.FitConfig{
-		Epochs: 3, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1, Optimizer: decay, Seed: seed,
+		Epochs: 2, Batch: 64, LR: 1e-3, Warmup: 30, Schedule: "linear", Held: 0.1, Optimizer: decay, Seed: seed,
 	}
 	s.grpo = grpo.Default()
 	s.grpo.Group, s.grpo.MicroBatch, s.grpo.Accumulation = 8, 8, 16
 	s.grpo.Temperature, s.grpo.TopK = 1, 0
 	s.grpo.MaxCompletion = 48
-	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 5e-4, 5, 40
-	s.grpo.Scale, s.grpo.Beta, s.grpo.Shuffle = grpo.ScaleBatch, 0.04, true
+	s.grpo.LearningRate, s.grpo.Warmup, s.grpo.MaxSteps = 3e-4, 5, 100
+	s.grpo.Scale, s.grpo.Beta, s.grpo.Shuffle = grpo.ScaleBatch, 0.04, false
 	s.grpo.SaveEvery, s.grpo.EvalEvery = 10, 0
 	s.grpo.Seed = seed
 	return s

@@ -20,8 +20,8 @@ func (l *loop) teach(ctx context.Context, p *policy.Policy, lessons lessons, dir
 		return nil, err
 	}
 	defer clone.Adapter().Close()
-	if err := l.clone(ctx, clone, lessons, filepath.Join(dir, "sft")); err != nil {
-		return nil, fmt.Errorf("behaviour cloning: %w", err)
+	if err := l.clone(ctx, clone, lessons, l.sizes.sft, filepath.Join(dir, "sft")); err != nil {
+		return nil, err
 	}
 	rm, err := l.valuer(clone)
 	if err != nil {
@@ -43,14 +43,15 @@ func (l *loop) teach(ctx context.Context, p *policy.Policy, lessons lessons, dir
 }
 
 // clone trains a policy to do what was done in its best episodes.
-func (l *loop) clone(ctx context.Context, p *policy.Policy, lessons lessons, dir string) error {
-	cfg := l.sizes.sft
+func (l *loop) clone(ctx context.Context, p *policy.Policy, lessons lessons, cfg policy.SFTConfig, dir string) error {
 	cfg.Dir = dir
 	bar := &cli.Progress{Name: "behaviour cloning", W: l.Err}
 	defer bar.Close()
 	cfg.OnStep = bar.OnFit
-	_, err := policy.SFT(ctx, p, lessons.best, cfg)
-	return err
+	if _, err := policy.SFT(ctx, p, lessons.best, cfg); err != nil {
+		return fmt.Errorf("behaviour cloning: %w", err)
+	}
+	return nil
 }
 
 // learnReward trains a reward model on what utterances are worth.
@@ -80,7 +81,7 @@ func (l *loop) improve(ctx context.Context, p *policy.Policy, rm *reward.RewardM
 		return err
 	}
 	defer t.Close()
-	return t.Train(ctx, grpo.Items(lessons.items))
+	return t.Train(ctx, learner.Mixed(lessons.items, cfg.Seed))
 }
 
 // roller is a ground in which GRPO samples otherwise than freely.

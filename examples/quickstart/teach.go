@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"path/filepath"
 
@@ -95,19 +94,7 @@ func (t *taught) optimise(ctx context.Context, name, dir string, s reward.Scorer
 		return nil, err
 	}
 	defer trainer.Close()
-	return p, trainer.Train(ctx, mixed(items, cfg.Seed))
-}
-
-// mixed is a sequence of the items in random order, so that the prompts of a step come
-// from many episodes.
-func mixed(items []episode.Item, seed uint64) iter.Seq2[episode.Item, error] {
-	return func(yield func(episode.Item, error) bool) {
-		for _, i := range rand.New(rand.NewPCG(seed, uint64(len(items)))).Perm(len(items)) {
-			if !yield(items[i], nil) {
-				return
-			}
-		}
-	}
+	return p, trainer.Train(ctx, learner.Mixed(items, cfg.Seed))
 }
 
 // shuffled returns a scorer that gives the samples of a call each other's rewards. The

@@ -5,7 +5,10 @@ package learner
 import (
 	"context"
 	"fmt"
+	"iter"
+	"math/rand/v2"
 
+	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -105,5 +108,17 @@ func config(endToken int) policy.Config {
 		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 96, IntermediateSize: 128, Layers: 4,
 		Heads: 4, KVHeads: 2, HeadDim: 32, RMSNormEps: 1e-6, RopeTheta: 10000, MaxPositions: 1024,
 		TieEmbeddings: true, EOS: []int{endToken}, InitializerRange: 0.05,
+	}
+}
+
+// Mixed is a sequence of the items in random order, so that the prompts of a step come
+// from many episodes.
+func Mixed(items []episode.Item, seed uint64) iter.Seq2[episode.Item, error] {
+	return func(yield func(episode.Item, error) bool) {
+		for _, i := range rand.New(rand.NewPCG(seed, uint64(len(items)))).Perm(len(items)) {
+			if !yield(items[i], nil) {
+				return
+			}
+		}
 	}
 }
