@@ -205,8 +205,9 @@ func TestUnpackingIsExact(t *testing.T) {
 // Once a pool has grown to a product's size, codes are multiplied without allocation.
 func TestCodesAllocateNothing(t *testing.T) {
 	const n, k = 160, 128
+	pools := everyPool(t) // once: a worker that parks for the first time allocates
 	for name, c := range codedCases(n, k) {
-		for _, p := range everyPool(t) {
+		for _, p := range pools {
 			for _, m := range []int{1, 6, 20} {
 				x, y := frame(m, k, 0).noise(1), frame(m, n, 0)
 				run := func() {
