@@ -14,12 +14,12 @@ import (
 
 // Summary holds the statistics of one model over the episodes it played in.
 type Summary struct {
-	Count    int     // appearances that were judged; self-play counts twice
-	Failed   int     // appearances that were not
-	Settings int     // different (environment, seat)
-	Turns    float64 // mean number of turns of the judged episodes, the last observation included
-	All      map[episode.Dimension]Estimate
-	Seats    [2]SeatSummary // first and second speaker
+	Count    int                            // appearances that were judged; self-play counts twice
+	Failed   int                            // appearances that were not
+	Settings int                            // different (environment, seat)
+	Turns    float64                        // mean number of turns of the judged episodes, the last observation included
+	All      map[episode.Dimension]Estimate // every dimension that has a score, overall_score included
+	Seats    [2]SeatSummary                 // first and second speaker
 }
 
 // SeatSummary holds the means of one model in one seat.
@@ -96,7 +96,7 @@ func (s *Summary) fill(list []appearance) {
 	if s.Count > 0 {
 		s.Turns = float64(turns) / float64(s.Count)
 	}
-	for _, d := range append(episode.Dimensions(), episode.Overall) {
+	for _, d := range scoredDimensions(list) {
 		if values := valuesOf(list, d); len(values) > 0 {
 			s.All[d] = Estimate{stat.Mean(values, nil), margin(list, d, len(values))}
 		}
@@ -116,10 +116,34 @@ func seatSummary(list []appearance, seat int) SeatSummary {
 		}
 	}
 	out := SeatSummary{Count: len(mine), Means: map[episode.Dimension]float64{}}
-	for _, d := range append(episode.Dimensions(), episode.Overall) {
+	for _, d := range scoredDimensions(mine) {
 		if values := valuesOf(mine, d); len(values) > 0 {
 			out.Means[d] = stat.Mean(values, nil)
 		}
+	}
+	return out
+}
+
+// scoredDimensions returns the dimensions that have a score: the seven in their order,
+// then custom ones by name, overall last.
+func scoredDimensions(list []appearance) []episode.Dimension {
+	scored := map[episode.Dimension]bool{}
+	for _, a := range list {
+		for d := range a.scores {
+			scored[d] = true
+		}
+	}
+	var out []episode.Dimension
+	for _, d := range episode.Dimensions() {
+		if scored[d] {
+			out = append(out, d)
+		}
+	}
+	overall := scored[episode.Overall]
+	maps.DeleteFunc(scored, func(d episode.Dimension, _ bool) bool { return d == episode.Overall || slices.Contains(out, d) })
+	out = append(out, slices.Sorted(maps.Keys(scored))...)
+	if overall {
+		out = append(out, episode.Overall)
 	}
 	return out
 }

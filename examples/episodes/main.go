@@ -75,7 +75,7 @@ func (s *settings) check(fs *flag.FlagSet) error {
 	case outputs > 1:
 		return cli.Usagef("only one of -to -, -items - and -stats can have standard output")
 	}
-	if s.skipBad && isStore(s.from) {
+	if s.skipBad && cli.IsStore(s.from) {
 		return cli.Usagef("-skip-bad is about lines of a file, and -from is a store")
 	}
 	if s.itemsPath == "" {
@@ -95,7 +95,7 @@ func program(ctx context.Context, args []string, io cli.Streams) error {
 	}
 	bar := progress.New(io.Err, "episodes", 0)
 	defer bar.Close()
-	source, closeSource, err := openSource(ctx, s.from, s.filter.Query(), io.In)
+	source, closeSource, err := cli.OpenSource(ctx, s.from, s.filter.Query(), io.In)
 	if err != nil {
 		return err
 	}

@@ -208,7 +208,7 @@ func dialogue(o *outcome) ([]report.Block, error) {
 		e.Scenario, c.Learner.Name, c.Scenario.Goal, score.Goal, score.Relationship, score.Knowledge, c.Learner.Name)
 	var lines report.Dialogue
 	for k, u := range e.Utterances() {
-		line := report.Line{Speaker: u.Speaker, Text: u.Text}
+		line := report.Line{Speaker: u.Speaker, Text: u.Text, Second: u.Speaker != c.Learner.Name}
 		if own := credit.Credits[k]; own.State == attribution.Scored {
 			line.Credit = own.Attribution / float64(credit.Method.Scale)
 			line.Note = fmt.Sprintf("credit %g of %d, reward %.2g", own.Attribution, credit.Method.Scale, own.Reward)

@@ -57,6 +57,8 @@ func (c Chart) html() template.HTML {
 	return template.HTML(b.String())
 }
 
+func (c Chart) inGrid() bool { return true }
+
 // legend names the colours where there are several.
 func (c Chart) legend(b *strings.Builder) {
 	var first []Series

@@ -37,7 +37,7 @@ func TestPageIsWhole(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for _, bad := range []string{"http", "<script", "<img", "@import", "ZgotmplZ"} {
+	for _, bad := range []string{"http:", "https:", "<script", "<img", "src=", "url(", "@import", "ZgotmplZ"} {
 		if strings.Contains(s, bad) {
 			t.Errorf("the page has %q", bad)
 		}
