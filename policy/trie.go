@@ -13,6 +13,7 @@ type twig struct {
 	reply    bool        // the reply of one sequence: it grows and is not shared
 	done     int         // tokens whose keys and values are in the cache
 	ends     []*sequence // sequences whose last token is the run's last
+	keeps    int         // how many hold the run, and all above it, beyond their sequences
 }
 
 // insert finds or makes the path of a prompt below t and returns the twig that ends
@@ -68,7 +69,7 @@ func (t *twig) cut(n int) *twig {
 
 // prune removes t and its ancestors as far as nobody needs them.
 func (t *twig) prune(c *cache) {
-	for t.parent != nil && len(t.children) == 0 && len(t.ends) == 0 {
+	for t.parent != nil && len(t.children) == 0 && len(t.ends) == 0 && t.keeps == 0 {
 		c.give(t.kv, t.room)
 		at := slices.Index(t.parent.children, t)
 		t.parent.children = slices.Delete(t.parent.children, at, at+1)
