@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/examples/internal/credit"
 	"github.com/socialrl/socialrl/examples/internal/flaky"
 	"github.com/socialrl/socialrl/examples/internal/jobs"
@@ -95,6 +96,38 @@ func TestOfflineMethods(t *testing.T) {
 	}
 }
 
+// All methods go into one file under their own keys, also where a fifth of the calls
+// fail, and are found there again.
+func TestEveryMethodIsFiledAndSkipped(t *testing.T) {
+	t.Parallel()
+	server := flaky.New(flaky.Config{Seed: 1, Share: 0.2})
+	defer server.Close()
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	names := strings.Join(attribution.Names(), ",")
+	args := []string{"-episodes", madeUp, "-out", out, "-url", server.URL + "/run/v1", "-model", "m", "-tries", "9", "-method"}
+	if code, _, stderr := execute(t, nil, append(args, names+",uniform")...); code != 1 || !strings.Contains(stderr, "two methods are called all_the_same/goal") {
+		t.Errorf("exit code %d for a method under two names:\n%s", code, stderr)
+	}
+	all := 6 * len(attribution.Names())
+	for _, want := range []string{fmt.Sprintf("annotated %d, skipped 0, failed 0", all), fmt.Sprintf("annotated 0, skipped %d", all)} {
+		if code, stdout, stderr := execute(t, nil, append(args, names)...); code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("exit code %d, want 0 with %q:\n%s%s", code, want, stdout, stderr)
+		}
+	}
+	found := map[string]int{}
+	for a, err := range attribution.ReadFile(out) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[a.Method.Name]++
+	}
+	for _, name := range attribution.Names() {
+		if found[name] != 6 {
+			t.Errorf("%d lines of %s, want 6", found[name], name)
+		}
+	}
+}
+
 func TestDryRunCallsNobody(t *testing.T) {
 	t.Parallel()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
@@ -133,6 +166,8 @@ func TestExitCodes(t *testing.T) {
 		{"an argument", append(ok, "more"), 2, `unexpected argument "more"`},
 		{"an unknown dimension", append(ok, "-dimensions", "charm"), 2, `"charm"`},
 		{"an unknown method", []string{"-episodes", madeUp, "-out", out, "-method", "magic"}, 2, `-method is "magic"`},
+		{"goal progress of another dimension", []string{"-episodes", madeUp, "-out", out, "-method", "goal_progress", "-dimensions", "REL", "-url", "http://localhost:1"}, 2, "goal_progress is about goal only"},
+		{"a single pair of orders", append(ok, "-shapley-pairs", "1"), 2, "-shapley-pairs 1: want"},
 		{"an unknown scale", append(ok, "-scale", "4"), 2, "-scale is 4, want 3, 5 or 10"},
 		{"a limit without prices", append(ok, "-max-cost", "3"), 2, "-max-cost needs"},
 		{"no key for OpenAI", []string{"-episodes", madeUp, "-out", out, "-key-env", "NO_SUCH_KEY"}, 2, `"NO_SUCH_KEY" holds no API key`},

@@ -20,20 +20,27 @@ type Methods struct {
 	Scale       int     `json:"scale"`
 	Normalized  bool    `json:"normalized"`
 	Gamma       float64 `json:"gamma"`
-	Tries       int     `json:"tries"`
+	Tries       int     `json:"tries"` // 0 is each method's default
 	Temperature float64 `json:"temperature"`
+
+	Shapley attribution.ShapleyOptions `json:"shapley"`
 }
 
-// Define defines -method, -dimensions, -scale, -normalized, -gamma, -tries and
-// -temperature.
+// Define defines -method, -dimensions, -scale, -normalized, -gamma, -tries,
+// -temperature, -shapley-exact, -shapley-pairs and -shapley-seed.
 func (m *Methods) Define(fs *flag.FlagSet) {
-	fs.StringVar(&m.Names, "method", "direct", "comma-separated `methods`: direct (asks the model), evidence, discounting, uniform")
+	fs.StringVar(&m.Names, "method", "direct", "comma-separated `methods`: "+strings.Join(attribution.Names(), ", ")+
+		" (discounting, all_the_same and evidence ask no model)")
 	fs.StringVar(&m.Dimensions, "dimensions", "goal", "comma-separated `dimensions` whose scores are shared out, such as goal,relationship,knowledge")
-	fs.IntVar(&m.Scale, "scale", 3, "highest attribution of direct: 3, 5 or 10")
-	fs.BoolVar(&m.Normalized, "normalized", false, "share each score out over the utterances instead of scaling it")
+	fs.IntVar(&m.Scale, "scale", 3, "highest attribution of direct and evidence: 3, 5 or 10")
+	fs.BoolVar(&m.Normalized, "normalized", false, "share each score out over the utterances instead of scaling it: chooses the _normalized form of direct, utterance_quality and evidence")
 	fs.Float64Var(&m.Gamma, "gamma", attribution.DefaultGamma, "discount of discounting, above 0 and at most 1")
-	fs.IntVar(&m.Tries, "tries", attribution.DefaultTries, "replies to look at before an attribution fails")
+	fs.IntVar(&m.Tries, "tries", 0, fmt.Sprintf("replies to look at for an answer before the attribution fails; 0 is %d, and %d where each utterance is asked about by itself",
+		attribution.DefaultTries, attribution.DefaultUtteranceTries))
 	fs.Float64Var(&m.Temperature, "temperature", 0, "temperature of the model; -1 leaves it to the model, as reasoning models demand")
+	fs.IntVar(&m.Shapley.Exact, "shapley-exact", attribution.DefaultExactPlayers, "up to this many utterances shapley asks about all 2^n dialogues; beyond it samples; at most 20")
+	fs.IntVar(&m.Shapley.Pairs, "shapley-pairs", attribution.DefaultShapleyPairs, "pairs of orders that shapley samples, with up to 2 n calls each; at least 2")
+	fs.Uint64Var(&m.Shapley.Seed, "shapley-seed", 1, "seed of these orders")
 }
 
 // Check returns an error for the first flag that is out of range.
@@ -43,8 +50,10 @@ func (m *Methods) Check() error {
 		return fmt.Errorf("-scale is %d, want 3, 5 or 10", m.Scale)
 	case !(m.Gamma > 0 && m.Gamma <= 1):
 		return fmt.Errorf("-gamma is %v, want above 0 and at most 1", m.Gamma)
-	case m.Tries < 1:
-		return fmt.Errorf("-tries is %d, want at least 1", m.Tries)
+	case m.Tries < 0:
+		return fmt.Errorf("-tries is %d, want at least 0", m.Tries)
+	case m.Shapley.Exact < 1 || m.Shapley.Exact > 20 || m.Shapley.Pairs < 2:
+		return fmt.Errorf("-shapley-exact is %d, -shapley-pairs %d: want 1 to 20, and at least 2", m.Shapley.Exact, m.Shapley.Pairs)
 	}
 	return nil
 }
@@ -69,16 +78,29 @@ func (m Methods) Attributor(open func() (episode.LLM, error)) (attribution.Descr
 	if err != nil {
 		return nil, fmt.Errorf("-dimensions: %w", err)
 	}
-	switch m.Names {
-	case "direct":
-		llm, err := open()
-		return attribution.Direct{LLM: llm, Dimension: d, Scale: m.Scale, Normalized: m.Normalized, Tries: m.Tries, Temperature: m.Temperature}, err
-	case "evidence":
-		return attribution.Evidence{Dimension: d, Scale: m.Scale, Normalized: m.Normalized}, nil
-	case "discounting":
-		return attribution.Discounting{Dimension: d, Gamma: m.Gamma}, nil
-	case "uniform":
-		return attribution.Uniform{Dimension: d}, nil
+	name := m.name()
+	if !slices.Contains(attribution.Names(), name) {
+		return nil, fmt.Errorf("-method is %q, want one of %s", m.Names, strings.Join(attribution.Names(), ", "))
 	}
-	return nil, fmt.Errorf("-method is %q, want direct, evidence, discounting or uniform", m.Names)
+	o := attribution.Options{
+		Dimension: d, Scale: m.Scale, Gamma: m.Gamma, Tries: m.Tries, Temperature: m.Temperature, Shapley: m.Shapley,
+	}
+	if attribution.AsksModel(name) {
+		if o.LLM, err = open(); err != nil {
+			return nil, err
+		}
+	}
+	return attribution.ByName(name, o)
+}
+
+// name returns the name of the method in files. "uniform" is another one of
+// all_the_same.
+func (m Methods) name() string {
+	switch normalized := m.Names + "_normalized"; {
+	case m.Names == "uniform":
+		return "all_the_same"
+	case m.Normalized && slices.Contains(attribution.Names(), normalized):
+		return normalized
+	}
+	return m.Names
 }

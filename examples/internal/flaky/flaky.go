@@ -209,9 +209,18 @@ func complete(w http.ResponseWriter, prompt, reply string) {
 	})
 }
 
-// scores replies to a prompt: every utterance gets its index modulo 4.
+// scores replies to a prompt: every utterance gets its index modulo 4, the first
+// one that may be chosen is the key utterance, and a dialogue is worth 5.
 func scores(prompt string, fault Fault) string {
+	_, choice, _ := strings.Cut(prompt, "The numbers to choose from are: ")
 	_, rest, _ := strings.Cut(prompt, "The keys are: ")
+	switch {
+	case choice != "":
+		first, _, _ := strings.Cut(strings.ReplaceAll(choice, ".", ","), ",")
+		return broken(`{"key_utterance": `+first+"}", fault)
+	case rest == "":
+		return broken(`{"score": 5}`, fault)
+	}
 	list, _, _ := strings.Cut(rest, ".")
 	keys := strings.Split(list, ", ")
 	if fault == WrongCount {
@@ -222,8 +231,14 @@ func scores(prompt string, fault Fault) string {
 		index, _ := strconv.Atoi(k)
 		entries[i] = fmt.Sprintf("%q: %d", k, index%4)
 	}
-	reply := `{"scores": {` + strings.Join(entries, ", ") + "}}"
-	if fault == BrokenJSON {
+	return broken(`{"scores": {`+strings.Join(entries, ", ")+"}}", fault)
+}
+
+// broken cuts the end off a reply where that is the fault, and off one that holds a
+// single answer also where the count is to be wrong.
+func broken(reply string, fault Fault) string {
+	single := !strings.Contains(reply, "scores")
+	if fault == BrokenJSON || single && fault == WrongCount {
 		return reply[:len(reply)-4]
 	}
 	return reply
