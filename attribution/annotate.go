@@ -87,7 +87,8 @@ type Planner interface {
 // Annotate runs every method on every agent of every episode and appends the
 // attributions to a file of JSON lines, each as soon as it is finished. What the
 // file holds already is skipped, so an interrupted run is continued by starting
-// it again: at most the calls that were running are lost, also by kill -9. One
+// it again: at most the calls of attributions that were running are lost, also by
+// kill -9. One
 // process at a time writes to a file; for a second one it is an error, by means
 // of a lock on Path with ".lock" at its end. The order of lines is that in which
 // attributions finish; with Concurrency 1 it is that of episodes, agents,

@@ -61,6 +61,82 @@ func ExampleDirect() {
 	// 0 of 3, reward 0: [non-verbal communication] shakes hands
 }
 
+// Any method by its name in files.
+func ExampleByName() {
+	choice := episode.LLMFunc(func(context.Context, episode.Request) (episode.Reply, error) {
+		return episode.Reply{Text: `{"key_utterance": 4}`}, nil
+	})
+	ep := first()
+	for _, name := range []string{"key_utterance", "discounting", "all_the_same"} {
+		at, err := attribution.ByName(name, attribution.Options{LLM: choice, Dimension: episode.Goal})
+		if err != nil {
+			log.Fatal(err)
+		}
+		a, err := at.Attribute(context.Background(), ep, ep.Agents()[0])
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%s:", a.Method)
+		for _, c := range a.Own() {
+			fmt.Printf(" %.2f", c.Reward)
+		}
+		fmt.Println()
+	}
+	// Output:
+	// key_utterance/goal/1: 0.00 0.00 9.00 0.00
+	// discounting/goal: 6.56 7.29 8.10 9.00
+	// all_the_same/goal: 9.00 9.00 9.00 9.00
+}
+
+// Credit by what the dialogue would have been worth without some utterances. Here a
+// rule judges; a judge of episodes or a reward model can look at what
+// [attribution.Without] leaves, and [attribution.Rating] asks a chat model.
+func ExampleShapley() {
+	deal := func(_ context.Context, ep *episode.Episode, agent string, said []bool) (float64, error) {
+		left, err := attribution.Without(ep, agent, said)
+		if err != nil {
+			return 0, err
+		}
+		value := 0.0
+		if strings.Contains(left.SocialInteractions, "I will repair your nets") {
+			value += 4
+			if strings.Contains(left.SocialInteractions, "I need the boat back") {
+				value += 5
+			}
+		}
+		return value, nil
+	}
+	ep := first()
+	a, err := attribution.Shapley{Value: deal}.Attribute(context.Background(), ep, ep.Agents()[0])
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, c := range a.Own() {
+		fmt.Printf("%.1f: %s\n", c.Reward, c.Text)
+	}
+	// Output:
+	// 0.0: said: "Hi José, how are you?"
+	// 2.5: said: "I need the boat back before the regatta on Sunday."
+	// 6.5: said: "If you return it on Saturday I will repair your nets for free."
+	// 0.0: [non-verbal communication] shakes hands
+}
+
+// A left glove is worth something with a right one only, and there are two left ones.
+func ExampleShapleyValues() {
+	pairs := func(_ context.Context, in []bool) (float64, error) {
+		if (in[0] || in[1]) && in[2] {
+			return 1, nil
+		}
+		return 0, nil
+	}
+	r, err := attribution.ShapleyValues(context.Background(), 3, pairs, attribution.ShapleyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%.3f of %d coalitions\n", r.Values, r.Evaluations)
+	// Output: [0.167 0.167 0.667] of 8 coalitions
+}
+
 // Without a model: credit by the words of the dialogue.
 func ExampleEvidence() {
 	ep := first()
@@ -166,6 +242,26 @@ func ExampleAgree() {
 	a := attribution.Agree(model, person, 3)
 	fmt.Printf("exact %.2f, Spearman %.2f, F1 of 3 %.2f\n", a.ExactMatch, a.Spearman, a.F1)
 	// Output: exact 0.50, Spearman 0.63, F1 of 3 0.67
+}
+
+// How far the annotators of one file agree: a model on 0..10, and a person on 0..3.
+func ExampleRaters() {
+	file := `{"episode_id": "E1", "scenario": "A chat.", "agent": "Ann", "goal": "Win", "score": 8.0, "is_first_speaker": true, "rewarded_utterances": {` +
+		`"Utterance 0 by Ann": ["Ann said: \"Hi!\"", 0, {"2024-04-23": 0}], "Utterance 1 by Ann": ["Ann said: \"Deal?\"", 10, {"2024-04-23": 3}], ` +
+		`"Utterance 2 by Ann": ["Ann said: \"Bye.\"", 5, {"2024-04-23": 1}]}}`
+	raters, _, err := attribution.Raters(attribution.ReadJSONL(strings.NewReader(file)), attribution.RaterOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	labels := attribution.Shared(raters...)
+	for r, l := range labels {
+		fmt.Println(raters[r].Name, l)
+	}
+	fmt.Printf("exact match %.2f\n", attribution.Agree(labels[0], labels[1], 3).ExactMatch)
+	// Output:
+	// unnamed/goal/10 [2 3 0]
+	// person 1 of goal [1 3 0]
+	// exact match 0.67
 }
 
 func ExampleFleissKappa() {
