@@ -32,6 +32,11 @@ type SamplingOptions struct {
 	// ends a reply wherever it occurs. MinTokens must be 0.
 	Constraint Constraint
 
+	// TopLogProbs has a [Session] report so many of the most probable tokens at each
+	// place, under the same distribution as the token drawn. Generate does not return
+	// them.
+	TopLogProbs int
+
 	MaxLive int // sequences decoded at a time; 0 stands for 64
 
 	noEnd []uint64 // mask without the end tokens, while they are not allowed
@@ -41,6 +46,8 @@ func (o SamplingOptions) check() error {
 	switch {
 	case o.MaxTokens < 1:
 		return fmt.Errorf("policy: MaxTokens is %d, want at least 1", o.MaxTokens)
+	case o.TopLogProbs < 0:
+		return fmt.Errorf("policy: TopLogProbs is %d, want 0 or more", o.TopLogProbs)
 	case o.N < 0 || o.TopK < 0 || o.MinTokens < 0 || o.MaxLive < 0:
 		return fmt.Errorf("policy: N %d, TopK %d, MinTokens %d, MaxLive %d: none may be negative", o.N, o.TopK, o.MinTokens, o.MaxLive)
 	case !(o.Temperature >= 0):

@@ -19,8 +19,8 @@ import (
 //
 // A session belongs to the goroutine that uses its engine.
 type Session struct {
-	// MaxRows bounds the rows of one step, so that long prompts are computed in
-	// pieces; 0 stands for 4096.
+	// MaxRows bounds the rows of prompts in one step, so that long prompts are computed
+	// in pieces between which every reply under way gets its token; 0 stands for 4096.
 	MaxRows int
 
 	p      *Policy
@@ -48,6 +48,14 @@ type Token struct {
 	ID      int     // of the sequence
 	Token   int     // drawn
 	LogProb float64 // under soft-max(logits/temperature), unfiltered
+
+	Top []TokenLogProb // the most probable tokens, see SamplingOptions.TopLogProbs
+}
+
+// TokenLogProb is a token with its log-probability.
+type TokenLogProb struct {
+	Token   int
+	LogProb float64
 }
 
 // NewSession returns an empty session. Close it to give its memory back.
@@ -147,13 +155,19 @@ func (s *Session) draw(run *pass, x lora.View, b *stepBatch) ([]Token, error) {
 		how[i] = q.sampling()
 		how[i].Allowed = padMask(how[i].Allowed, logits.Cols)
 	}
-	if err := eng.Sample(tokens, logProbs, logits, how); err != nil {
+	err := eng.Sample(tokens, logProbs, logits, how)
+	if err != nil {
 		return nil, err
 	}
 	out := make([]Token, len(b.readers))
 	for i, q := range b.readers {
 		s.extend(q, tokens[i])
 		out[i] = Token{ID: q.id, Token: int(tokens[i]), LogProb: logProbs[i]}
+		if q.o.TopLogProbs > 0 {
+			if out[i].Top, err = topLogProbs(eng, logits.RowRange(i, i+1), &q.o); err != nil {
+				return nil, err
+			}
+		}
 	}
 	slices.SortFunc(out, func(a, b Token) int { return a.ID - b.ID })
 	return out, nil
@@ -218,8 +232,11 @@ func (s *Session) collect() *stepBatch {
 }
 
 func (b *stepBatch) visit(t *twig, parent int32, depth int, left *int) {
-	n := min(len(t.tokens)-t.done, *left)
-	*left -= n
+	n := len(t.tokens) - t.done
+	if n > 1 && !t.reply {
+		n = min(n, *left)
+		*left -= n
+	}
 	if t.done+n == 0 {
 		return
 	}
