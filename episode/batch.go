@@ -46,6 +46,13 @@ type Batch struct {
 	// 0: 10, below 0: no bound.
 	MaxFailures int
 
+	// Elsewhere, where set, plays and judges matches in the place of this process, such
+	// as on other machines. It is given the stored episode where only the verdict is
+	// missing, and returns the episode; one that it returns beside an error is kept all
+	// the same. Agents and options of the matches, and Evaluator apart from whether
+	// there is one, are not used then.
+	Elsewhere func(ctx context.Context, m Match, stored *Episode) (*Episode, error)
+
 	// OnEpisode, where set, is called for every match when it is settled, one at a
 	// time, in the order in which this happens.
 	OnEpisode func(MatchResult)
@@ -196,6 +203,9 @@ func (r *batchRun) settle(ctx context.Context, i int, m Match, stored *Episode) 
 	case stored == nil:
 		result.Status = MatchPlayed
 		result.Episode, result.Err = r.play(ctx, m)
+	case r.Evaluator != nil && stored.Failed() && r.Elsewhere != nil:
+		result.Status = MatchJudged
+		result.Episode, result.Err = r.elsewhere(ctx, m, stored)
 	case r.Evaluator != nil && stored.Failed():
 		result.Status = MatchJudged
 		result.Err = r.judge(ctx, stored)
@@ -216,6 +226,9 @@ func (r *batchRun) settle(ctx context.Context, i int, m Match, stored *Episode) 
 
 // play plays a match, keeps the episode and has it judged.
 func (r *batchRun) play(ctx context.Context, m Match) (*Episode, error) {
+	if r.Elsewhere != nil {
+		return r.elsewhere(ctx, m, nil)
+	}
 	opts := append(slices.Clone(m.Play), WithID(m.ID()), WithTag(m.Tag), WithModels(m.Models[0], m.Models[1], m.Models[2]))
 	e, err := Play(ctx, m.Scene, m.Agents, opts...)
 	if err != nil {
@@ -228,6 +241,18 @@ func (r *batchRun) play(ctx context.Context, m Match) (*Episode, error) {
 		return e, errors.Join(judgeErr, r.keep(ctx, e)) // judged when it is played again
 	}
 	return e, nil
+}
+
+// elsewhere has a match played or judged by others, and keeps the episode.
+func (r *batchRun) elsewhere(ctx context.Context, m Match, stored *Episode) (*Episode, error) {
+	e, err := r.Elsewhere(ctx, m, stored)
+	if e == nil {
+		return stored, err
+	}
+	if e.ID != m.ID() && (stored == nil || e.ID != stored.ID) {
+		return nil, errors.Join(err, fmt.Errorf("episode: match %s came out as episode %q", m.ID(), e.ID))
+	}
+	return e, errors.Join(err, r.keep(ctx, e))
 }
 
 // judge gives an episode a verdict and keeps it.

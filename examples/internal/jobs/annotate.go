@@ -58,7 +58,7 @@ func (q *Queue) Annotate(ctx context.Context, episodes iter.Seq2[*episode.Episod
 // prepare makes the methods.
 func (r *annotationRun) prepare() error {
 	for _, one := range r.Methods.Each() {
-		local, err := one.Attributor(func() (episode.LLM, error) { return nil, nil })
+		local, err := one.Attributor(func() (episode.LLM, error) { return episode.LLMFunc(nil), nil }) // workers open theirs
 		if err != nil {
 			return err
 		}

@@ -36,11 +36,16 @@ func newJob(t *testing.T, key string, payload any) jobs.Job {
 // start starts a worker, which stops before the test ends.
 func start(t *testing.T, q *jobs.Queue, h jobs.Handler) {
 	t.Helper()
+	startWith(t, q, map[jobs.Kind]jobs.Handler{jobs.Annotate: h})
+}
+
+func startWith(t *testing.T, q *jobs.Queue, handlers map[jobs.Kind]jobs.Handler) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		done <- q.Work(ctx, jobs.WorkOptions{
-			Handlers: map[jobs.Kind]jobs.Handler{jobs.Annotate: h}, Concurrency: 2, Grace: time.Second,
+			Handlers: handlers, Concurrency: 2, Grace: time.Second,
 		})
 	}()
 	t.Cleanup(func() {
