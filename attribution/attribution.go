@@ -59,11 +59,15 @@ type named struct {
 
 func (n named) Method() Method { return n.method }
 
-// Attribute files the result of the named attributor under its method.
+// Attribute files the result of the named attributor, or its failure, under its
+// method.
 func (n named) Attribute(ctx context.Context, ep *episode.Episode, agent string) (*Attribution, error) {
 	a, err := n.Attributor.Attribute(ctx, ep, agent)
 	if a != nil {
 		a.Method = n.method
+	}
+	if f := (*Failure)(nil); errors.As(err, &f) {
+		f.Method = n.method
 	}
 	return a, err
 }

@@ -111,8 +111,8 @@ func TestMethodsRetryAndThenFail(t *testing.T) {
 			t.Errorf("%s: %v, %v; want a Failure", name, a, err)
 			continue
 		}
-		if len(f.Tries) != c.tries || f.Usage.Calls != c.tries || !strings.Contains(f.Tries[0].Reason, c.reason) || f.Tries[0].Reply != c.bad {
-			t.Errorf("%s: %d calls, tries %+v; want %d because of %q", name, f.Usage.Calls, f.Tries, c.tries, c.reason)
+		if f.Method != m.Method() || len(f.Tries) != c.tries || f.Usage.Calls != c.tries || !strings.Contains(f.Tries[0].Reason, c.reason) || f.Tries[0].Reply != c.bad {
+			t.Errorf("%s: %d calls of %s, tries %+v; want %d because of %q", name, f.Usage.Calls, f.Method, f.Tries, c.tries, c.reason)
 		}
 		if !strings.Contains(llm.prompts[1], c.reason) {
 			t.Errorf("%s: the second prompt does not say %q", name, c.reason)
