@@ -38,7 +38,8 @@
 //	e, err := episode.Play(ctx, scene, agents, episode.WithEvaluator(judge))
 //
 // [Rejudge] puts a stored episode to a second judge, [CompareJudges] tells how far the
-// two agree, and [Summarize] what each model reached.
+// two agree, and [NewReport] what each model reached, as Markdown, JSON or a page on
+// which the episodes can be browsed.
 //
 // # Scorers
 //

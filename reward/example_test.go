@@ -119,3 +119,22 @@ func ExampleJudge() {
 	// Agent 2 comments:
 	// goal: They agreed on Friday.
 }
+
+// Two episodes of one model, and what it reached in them.
+func ExampleReport() {
+	play := func(id string, goal float64) *episode.Episode {
+		r := episode.NewReward(episode.DimensionScore{Dimension: episode.Goal, Score: goal})
+		return &episode.Episode{
+			ID: id, EnvironmentID: id, Models: []string{"judge", "ours", "partner"},
+			SocialGoals: episode.Named{{Name: "Ann"}, {Name: "Bo"}}, Rewards: []episode.Reward{r, {}},
+		}
+	}
+	report, err := reward.NewReport([]*episode.Episode{play("a", 6), play("b", 9)}, reward.ReportOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ours := report.Models[0]
+	goal := ours.First.Scores[episode.Goal]
+	fmt.Printf("%s: goal %.1f [%.1f, %.1f] of %d, %d without a verdict in all\n", ours.Model, goal.Mean, goal.Low, goal.High, goal.N, len(report.Failures))
+	// Output: ours: goal 7.5 [6.0, 9.0] of 2, 2 without a verdict in all
+}

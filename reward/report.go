@@ -20,7 +20,8 @@ type ReportOptions struct {
 	Resamples int                   // of the bootstrap; 0 is 10000
 	Seed      uint64                // of the bootstrap
 
-	// Credits shade the utterances on the page; those of other episodes are ignored.
+	// Credits shade the utterances on the page: the first of each agent does, in the
+	// order of methods with a scale, then of names. Those of other episodes are ignored.
 	Credits []*attribution.Attribution
 	// Second holds the same episodes with the verdicts of another judge, as [Rejudge]
 	// makes them; nil: judges are not compared.
@@ -209,11 +210,17 @@ func failureReason(e *episode.Episode) string {
 // creditKey finds the attributions of an agent.
 type creditKey struct{ episodeID, agent string }
 
+// creditsOf sorts attributions by agent: those on a scale first, then by method.
 func creditsOf(list []*attribution.Attribution) map[creditKey][]*attribution.Attribution {
 	m := map[creditKey][]*attribution.Attribution{}
 	for _, a := range list {
 		k := creditKey{a.EpisodeID, a.Agent}
 		m[k] = append(m[k], a)
+	}
+	for _, of := range m {
+		slices.SortStableFunc(of, func(a, b *attribution.Attribution) int {
+			return cmp.Or(cmp.Compare(min(1, b.Method.Scale), min(1, a.Method.Scale)), cmp.Compare(a.Method.String(), b.Method.String()))
+		})
 	}
 	return m
 }

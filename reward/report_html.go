@@ -21,7 +21,7 @@ import (
 func (r *Report) WriteHTML(w io.Writer) error {
 	page := report.Page{Title: r.Title, Lead: r.lead()}
 	for _, g := range r.grids() {
-		blocks := []report.Block{report.Table{Head: g.head, Rows: g.rows}}
+		blocks := []report.Block{g.table()}
 		if g.note != "" {
 			blocks = append([]report.Block{report.Text(g.note)}, blocks...)
 		}
@@ -33,8 +33,24 @@ func (r *Report) WriteHTML(w io.Writer) error {
 		}
 		page.Add(g.title, blocks...)
 	}
-	page.Add("Episodes", r.browse())
+	var blocks []report.Block
+	if len(r.credits) > 0 {
+		blocks = append(blocks, report.Text("The darker an utterance, the more credit it has: by the first of the methods that are named below it."))
+	}
+	page.Add("Episodes", append(blocks, r.browse())...)
 	return page.Write(w)
+}
+
+// table shows a grid; under a model's own row those of its seats do not repeat the name.
+func (g grid) table() report.Table {
+	t := report.Table{Head: g.head}
+	for _, row := range g.rows {
+		if i := strings.Index(row[0], "\n("); i >= 0 {
+			row = append([]string{row[0][i:]}, row[1:]...)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }
 
 // mostRows is how many rows a chart shows; what is beyond stands in the table.
@@ -83,8 +99,8 @@ func (r *Report) differenceCharts() []report.Block {
 // browse lists the episodes.
 func (r *Report) browse() report.Browse {
 	list := report.Browse{Facets: []string{"model", "tag", "verdict"}, Order: "goal"}
-	for first := range slices.Chunk(r.plays, agents) { // both agents of an episode are neighbours
-		list.Entries = append(list.Entries, r.entry(first))
+	for plays := range slices.Chunk(r.plays, agents) { // both agents of an episode are neighbours
+		list.Entries = append(list.Entries, r.entry(plays))
 	}
 	return list
 }
@@ -114,6 +130,7 @@ func (r *Report) entry(plays []play) report.Entry {
 	return out
 }
 
+// entryBody is what an episode shows when it is opened.
 func (r *Report) entryBody(plays []play) []report.Block {
 	e := plays[0].episode
 	end, _, _ := strings.Cut(e.Reasoning, "\n")
@@ -146,8 +163,8 @@ func marksOf(p play) []report.Mark {
 	return out
 }
 
-// dialogueOf shows what was said and done, shaded by the first attribution of each
-// agent; the notes name all.
+// dialogueOf shows what was said and done, shaded by each agent's first attribution;
+// the notes name all.
 func dialogueOf(plays []play, credits [agents][]*attribution.Attribution) report.Dialogue {
 	var out report.Dialogue
 	for _, u := range plays[0].episode.Utterances() {

@@ -70,7 +70,7 @@ func (r *Report) lead() string {
 }
 
 const (
-	scoresNote = "Means with the margin of the sotopia benchmark (95%, from the variance within settings), and below it the interval of 95% " +
+	scoresNote = "Means with the margin of the sotopia benchmark (95%, from the variance within settings: 0 where none was played twice), and below it the interval of 95% " +
 		"from a bootstrap over environments. Self-play counts twice."
 	differencesNote = "First model minus second, on the scenes that both were in (the same environment, characters and seat), " +
 		"with the interval of 95% from a bootstrap over environments."
@@ -103,8 +103,8 @@ func (r *Report) scoresGrid() grid {
 func (r *Report) eachSeat(f func(name string, s SeatReport)) {
 	for _, m := range r.Models {
 		f(m.Model, m.All)
-		f(m.Model+"\nfirst speaker", m.First)
-		f(m.Model+"\nsecond speaker", m.Second)
+		f(m.Model+"\n(first speaker)", m.First)
+		f(m.Model+"\n(second speaker)", m.Second)
 	}
 }
 
@@ -149,13 +149,19 @@ func (r *Report) lengthsGrid() grid {
 	if tokens {
 		g.head = append(g.head, "tokens per utterance")
 	}
-	g.head = append(g.head, "replies repaired", "replies lost")
+	replies := slices.ContainsFunc(r.Models, func(m ModelReport) bool { return m.All.Replies != nil })
+	if replies {
+		g.head = append(g.head, "replies repaired", "replies lost")
+	}
 	r.eachSeat(func(name string, s SeatReport) {
 		row := []string{name, s.Turns.text(false), s.Utterances.text(false), s.Words.text(false)}
 		if tokens {
 			row = append(row, s.Tokens.text(false))
 		}
-		g.rows = append(g.rows, append(row, replyCells(s.Replies)...))
+		if replies {
+			row = append(row, replyCells(s.Replies)...)
+		}
+		g.rows = append(g.rows, row)
 	})
 	return g
 }

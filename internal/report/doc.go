@@ -7,5 +7,8 @@
 //		Series: []report.Series{{Name: "loss", X: x, Y: y}}})
 //	err := p.Write(w)
 //
+// Everything that is shown is escaped, and the page forbids itself to fetch anything and
+// to run a script that is not its own.
+//
 // Numbers that are NaN or infinite are left out of charts.
 package report

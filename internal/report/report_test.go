@@ -110,3 +110,80 @@ func TestLegendNamesEachColourOnce(t *testing.T) {
 		t.Error("a single curve needs no legend")
 	}
 }
+
+// TestIntervalsShowEveryRow: a dot and a line for each, the zero line where it is asked
+// for, and long names shortened with the whole name at hand.
+func TestIntervalsShowEveryRow(t *testing.T) {
+	long := strings.Repeat("long-name/", 9)
+	c := Intervals{Title: "a < b", X: "points", Zero: true, Rows: []Row{
+		{Name: long, Value: 2, Low: 1, High: 3}, {Name: "<b>", Value: 4, Low: math.NaN(), High: 5, Colour: 5, Hollow: true},
+	}}
+	got := string(c.html())
+	checkNesting(t, got)
+	for what, want := range map[string]int{
+		"<circle": 2, `class="whisker`: 1, `class="guide"`: 1, "hollow": 1, `"point hollow s1"`: 1, "<title>" + long: 1, "…": 1, "&lt;b&gt;": 2, "NaN": 0, "a &lt; b": 2,
+	} {
+		if n := strings.Count(got, what); n != want {
+			t.Errorf("%d times %q, want %d", n, what, want)
+		}
+	}
+	if got := string(Intervals{Title: "empty"}.html()); strings.Contains(got, "Inf") || strings.Contains(got, "NaN") {
+		t.Errorf("without rows: %s", got)
+	}
+}
+
+func TestNamesAreShortenedInTheMiddle(t *testing.T) {
+	for _, c := range []struct {
+		why, name string
+		n         int
+		want      string
+	}{
+		{"fits", "abc", 3, "abc"},
+		{"head and tail stay", "abcdefghijkl", 10, "abcdef…jkl"},
+		{"wide characters have two columns", "日本語日本語", 7, "日本…語"},
+		{"nothing to shorten", "", 5, ""},
+	} {
+		if got := shortened(c.name, c.n); got != c.want {
+			t.Errorf("%s: %q, want %q", c.why, got, c.want)
+		}
+	}
+}
+
+// TestBrowseListsEntries: every entry with its choices, a menu where there is a choice
+// at all, and the script that belongs to the page and to no other.
+func TestBrowseListsEntries(t *testing.T) {
+	p := &Page{Title: "x"}
+	p.Add("list", Browse{
+		Facets: []string{"model", "tag"}, Order: "goal",
+		Entries: []Entry{
+			{Title: "<one>", Notes: []string{"a & b"}, Facets: [][]string{{"m", "n"}, {"t"}}, Key: 2.5, Body: []Block{
+				Text("inside"), Sided{{Name: "Ann", Note: "Goal: <x>", Lines: []Mark{{"goal", "8", "because </dd>"}}}},
+			}},
+			{Title: "two", Facets: [][]string{{"m"}, {"t"}}, Key: math.NaN()},
+		},
+	})
+	s := page(t, p)
+	for _, want := range []string{
+		`data-key="2.5"`, `data-key=""`, "data-f0=\"m\nn\"", `data-of="f0"`, "&lt;one&gt;", "a &amp; b", "inside", "because &lt;/dd&gt;", "goal, lowest first", "2 of 2",
+		"<script>" + browseJS + "</script>", digest(browseJS),
+	} {
+		if !strings.Contains(s, want) && !strings.Contains(strings.ReplaceAll(s, "&#43;", "+"), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(s, `data-of="f1"`) {
+		t.Error("there is a menu without a choice")
+	}
+	if n := strings.Count(s, "<script"); n != 1 {
+		t.Errorf("%d scripts", n)
+	}
+	checkNesting(t, s[strings.Index(s, `<div class="browse">`):strings.Index(s, "</section>")])
+}
+
+// TestCellsBreak: what follows a line break in a cell stands below it.
+func TestCellsBreak(t *testing.T) {
+	got := string(Table{Head: []string{"a"}, Rows: [][]string{{"7 ± 1\n[6, 8]"}}}.html())
+	if !strings.Contains(got, "7 ± 1<small>[6, 8]</small>") {
+		t.Error(got)
+	}
+}
