@@ -39,7 +39,7 @@ func (e *cpuEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, 
 	args := cpuArgs{v: [10]View{dq, do, o, lse, q}, tree: t, shape: s}
 	args.back = e.backViews(q.Rows, s)
 	args.back.k, args.back.v, args.back.dk, args.back.dv = k, v, dk, dv
-	e.reserveBack(s.HeadDim)
+	e.reserveBack(s.HeadDim, s.Heads)
 
 	e.args = args
 	e.each(q.Rows, q.Cols, attendBackPrepare)
@@ -73,21 +73,24 @@ func backRoom(m arena, rows int, s HeadShape) backViews {
 type tileScratch struct {
 	p, dp  []float32 // [keysPerBlock, packedBack]
 	dk, dv []float32 // [keysPerBlock, HeadDim]
+	sums   []float64 // of each head of a row
 }
 
 // reserveBack makes room for tiles on every worker, so that it does not matter which
 // of them gets a task first. A product of the largest size does it for the memory of
 // the products.
-func (e *cpuEngine) reserveBack(dim int) {
-	if dim <= e.reservedBack {
+func (e *cpuEngine) reserveBack(dim, heads int) {
+	if dim <= e.reservedBack[0] && heads <= e.reservedBack[1] {
 		return
 	}
-	e.reservedBack = dim
+	dim, heads = max(dim, e.reservedBack[0]), max(heads, e.reservedBack[1])
+	e.reservedBack = [2]int{dim, heads}
 	for i := range e.workers {
 		w := &e.workers[i]
 		a := &w.tile
 		a.p, a.dp = grow(a.p, keysPerBlock*packedBack), grow(a.dp, keysPerBlock*packedBack)
 		a.dk, a.dv = grow(a.dk, keysPerBlock*dim), grow(a.dv, keysPerBlock*dim)
+		a.sums = grow(a.sums, heads)
 		column := gemm.View(a.p[:packedBack], packedBack, 1)
 		gemm.Gemm(false, false, 1, column, gemm.View(a.dk[:1], 1, 1), 0, gemm.View(a.dp[:packedBack], packedBack, 1), w.gemm)
 	}
@@ -127,21 +130,23 @@ func backPieces(rows int, s HeadShape) int {
 }
 
 // attendBackPrepare fills the copies for rows [lo, hi).
-func attendBackPrepare(e *cpuEngine, _, lo, hi int) {
+func attendBackPrepare(e *cpuEngine, worker, lo, hi int) {
 	a, s := &e.args, e.args.shape
 	b, group, dim := &a.back, s.Heads/s.KVHeads, s.HeadDim
 	factor := float32(1 / math.Sqrt(float64(dim)))
+	sums := e.workers[worker].tile.sums[:s.Heads]
 	for r := lo; r < hi; r++ {
 		do, o, lse, q := row(a.v[1], r), row(a.v[2], r), row(a.v[3], r), row(a.v[4], r)
+		e.vec.DotsOfRows(sums, do, dim, o, dim, dim)
 		for h := range s.Heads {
 			head, g := h/group, h%group
 			at := r*group + g
-			to, dOut := head*b.lse.Cols+at, do[h*dim:][:dim]
+			to := head*b.lse.Cols + at
 			e.vec.Scale(row(b.q, to), factor, q[h*dim:])
-			copy(row(b.do, to), dOut)
+			copy(row(b.do, to), do[h*dim:])
 			clear(row(b.dq, to))
 			row(b.lse, head)[at] = lse[h]
-			row(b.d, head)[at] = float32(dot64(dOut, o[h*dim:][:dim]))
+			row(b.d, head)[at] = float32(sums[h])
 		}
 	}
 }

@@ -30,7 +30,7 @@ type cpuEngine struct {
 	angles  angles    // of RotaryTable
 
 	reserved     [2]int // packed rows and head size that workers have room for
-	reservedBack int    // head size for which they have room for tiles of gradients
+	reservedBack [2]int // head size and heads for which they have room for tiles of gradients
 }
 
 var _ Engine = (*cpuEngine)(nil)
