@@ -33,6 +33,18 @@
 // kept as they are, with their log-probabilities: nothing is decoded and encoded
 // again, and adapters are not merged to sample.
 //
+// A [Constraint] keeps replies to a form: [Vocabulary.JSONSchema] makes one of a JSON
+// schema, under which every reply is a complete value within its limit of tokens.
+//
+// # Serving
+//
+// A [Server] is an http.Handler with OpenAI's API over a base and its adapters:
+//
+//	s := policy.NewServer(base, policy.ServerConfig{APIKey: key})
+//	s.Add("social", p)
+//	s.SetScorer(rm) // a reward model, for /score and the best of several replies
+//	err = http.ListenAndServe(":8000", s)
+//
 // # Training
 //
 // [Fit] is the training loop: splits by episode, schedules, evaluation, early stop,
