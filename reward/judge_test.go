@@ -354,3 +354,28 @@ func TestJudgeReadsPublishedEpisodes(t *testing.T) {
 		}
 	}
 }
+
+// FuzzParseVerdicts: whatever a judge replies, what is used has every score, in range.
+func FuzzParseVerdicts(f *testing.F) {
+	good := replyWith(sevenScores())
+	for _, seed := range []string{good, "```json\n" + good + "\n```", good[:len(good)-2], `{"agent_1": {"goal": 1e999}}`, "{{{", `{"agent_1":{},"agent_1":{}}`} {
+		f.Add(seed)
+	}
+	list := SotopiaEval()
+	f.Fuzz(func(t *testing.T, reply string) {
+		verdicts, err := parseVerdicts(episode.Reply{Text: reply}, list)
+		if err != nil {
+			return
+		}
+		if len(verdicts) != agents {
+			t.Fatalf("%d verdicts", len(verdicts))
+		}
+		for _, v := range verdicts {
+			for i, c := range list {
+				if v.scores[i].Dimension != c.Dimension || c.accept(v.scores[i].Score) != nil || strings.TrimSpace(v.reasons[i]) == "" {
+					t.Fatalf("%s: %+v, %q", c.Dimension, v.scores[i], v.reasons[i])
+				}
+			}
+		}
+	})
+}

@@ -113,7 +113,7 @@ func (r *Report) entry(plays []play) report.Entry {
 	for _, p := range plays {
 		note := p.agent + " (" + p.model + ")"
 		if goal, ok := p.scores[episode.Goal]; ok {
-			note += " goal " + number(goal)
+			note += fmt.Sprintf(" goal %.3g", goal)
 			sum, n = sum+goal, n+1
 		}
 		if !p.judged() {
