@@ -5,7 +5,9 @@
 //	evaluate -model Qwen2.5-7B-Instruct -agent grpo=local:runs/grpo/adapter -partner bc=local:runs/sft/adapter -judge gpt-4o -out runs/eval
 //
 // Every episode is kept the moment it ends; started again, the program plays and
-// judges what is missing, and prints the table that it would have printed.
+// judges what is missing, and prints the table that it would have printed. With -redis
+// the episodes are played and judged by any number of processes of examples/worker, on
+// machines that share the Redis and have the directories that the flags name.
 package main
 
 import (

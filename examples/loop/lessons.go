@@ -128,7 +128,7 @@ func (l *loop) recordsOf(items []episode.Item, path string) ([]reward.Record, er
 			l.parts[i].Records = append(l.parts[i].Records, p.Records...)
 		}
 	}
-	if len(l.parts) == 0 {
+	if !slices.ContainsFunc(l.parts, func(p reward.Part) bool { return len(p.Records) > 0 }) {
 		return nil, nil
 	}
 	records, _, _, err := reward.Combine(l.parts, reward.CombineOptions{})

@@ -3,6 +3,8 @@
 // what came out, and plays again.
 //
 //	loop -rounds 3                          in the miniature world, in minutes, offline
+//	loop -rounds 1 -model DIR -profiles DIR -judge custom/NAME@http://HOST:PORT/v1
+//	                                        a model of yours on scenarios of SOTOPIA
 //
 // Each round the policy of the round before plays the training scenarios; the best of its
 // own episodes are cloned (SFT); the credits of all utterances so far make records, and

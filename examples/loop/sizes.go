@@ -44,3 +44,17 @@ func standard(seed uint64) sizes {
 	s.grpo.Seed = seed
 	return s
 }
+
+// published returns the sizes of a loop with a model of the user's: Sotopia-RL's rates,
+// fewer passes.
+func published(seed uint64) sizes {
+	s := sizes{episodes: 1, evaluations: 1, keepOf: 2}
+	s.sft.FitConfig = policy.FitConfig{Epochs: 2, Batch: 16, LR: 1e-4, Schedule: "linear", Seed: seed}
+	s.sft.DropOldest = true
+	s.reward.FitConfig = policy.FitConfig{Epochs: 4, Batch: 8, LR: 1e-4, Schedule: "linear", Held: -1, Warmup: -1, Seed: seed}
+	s.grpo = grpo.Default()
+	s.grpo.Group, s.grpo.MicroBatch, s.grpo.Accumulation, s.grpo.MaxSteps = 8, 8, 4, 20
+	s.grpo.SaveEvery, s.grpo.EvalEvery = 5, 0
+	s.grpo.Seed = seed
+	return s
+}

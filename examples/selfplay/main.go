@@ -5,7 +5,9 @@
 //	selfplay -agent1 human -agent2 gpt-4o -task sell_lamp -out runs/me
 //
 // Every episode is kept the moment it ends; started again, the program plays what is
-// missing. Local models play all their episodes in one batch.
+// missing. Local models play all their episodes in one batch. With -redis the episodes are
+// played by any number of processes of examples/worker, on machines that share the Redis
+// and have the directories that the flags name.
 package main
 
 import (

@@ -3,7 +3,8 @@
 //
 //	OPENAI_API_KEY=... worker -redis redis://:PASSWORD@HOST:6379
 //
-// API keys do not travel with jobs: each worker has its own in its environment. A worker
+// API keys do not travel with jobs: each worker has its own in its environment (that of
+// -key-env for attributions, OPENAI_API_KEY and CUSTOM_API_KEY for players and judges). A worker
 // that is interrupted lets its jobs go on for a while and gives back those that are not
 // done. The job of one that is killed is done by another. It exits with 0 when it was
 // interrupted, with 1 where it cannot use the Redis, and with 2 on wrong usage.
@@ -17,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/socialrl/socialrl/examples/internal/arena"
 	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/examples/internal/credit"
 	"github.com/socialrl/socialrl/examples/internal/jobs"
@@ -34,7 +36,9 @@ type settings struct {
 	redis string
 	kinds string
 	keys  credit.Keys
+	local arena.Local
 	jobs.WorkOptions
+	close func() // frees models
 }
 
 const synopsis = `Do jobs of programs that were started with -redis, until interrupted.`
@@ -43,9 +47,12 @@ func parse(args []string, s cli.Streams) (*settings, error) {
 	w := &settings{}
 	fs := cli.NewFlags("worker", synopsis)
 	fs.StringVar(&w.redis, "redis", "", "`URL` of the Redis that holds the jobs, such as redis://:PASSWORD@HOST:6379 (required)")
-	fs.StringVar(&w.kinds, "jobs", "annotate", "comma-separated `kinds` of jobs to do: annotate")
+	fs.StringVar(&w.kinds, "jobs", "annotate,play", "comma-separated `kinds` of jobs to do: annotate (of annotate), play (of selfplay and evaluate)")
 	fs.IntVar(&w.Concurrency, "concurrency", 8, "jobs that run at once")
 	fs.DurationVar(&w.Grace, "grace", 8*time.Second, "how long running jobs may go on after an interrupt")
+	fs.StringVar(&w.local.ModelDir, "model", "", "Hugging Face model `directory` of players called local; that of the program that hands out the jobs if empty")
+	fs.StringVar(&w.local.Device, "device", "", "`name` of the engine that computes for them; likewise")
+	fs.IntVar(&w.local.Limit, "limit", 16, "calls of players and judges under way at one endpoint; 0 is no limit")
 	w.keys.Define(fs)
 	return w, cli.Parse(fs, args, s, w.check)
 }
@@ -60,12 +67,23 @@ func (w *settings) check() error {
 	if w.Grace <= 0 {
 		return cli.Usagef("-grace is %v, want more than 0", w.Grace)
 	}
-	all := map[jobs.Kind]jobs.Handler{jobs.Annotate: jobs.Annotator(&w.keys)}
+	if w.local.Limit < 0 {
+		return cli.Usagef("-limit is %d, want at least 0", w.local.Limit)
+	}
+	return w.choose()
+}
+
+// choose makes the handlers of the kinds of jobs that the flags name.
+func (w *settings) choose() error {
+	w.local.Concurrency = w.Concurrency
+	open, closeAll := w.local.Troupe()
+	w.close = closeAll
+	all := map[jobs.Kind]jobs.Handler{jobs.Annotate: jobs.Annotator(&w.keys), jobs.Play: jobs.Player(open)}
 	w.Handlers = map[jobs.Kind]jobs.Handler{}
 	for _, name := range cli.Split(w.kinds) {
 		kind := jobs.Kind(name)
 		if all[kind] == nil {
-			return cli.Usagef("-jobs names %q, want annotate", name)
+			return cli.Usagef("-jobs names %q, want annotate or play", name)
 		}
 		w.Handlers[kind] = all[kind]
 	}
@@ -85,6 +103,7 @@ func work(ctx context.Context, args []string, s cli.Streams) error {
 		return err
 	}
 	defer q.Close()
+	defer w.close()
 	bar := progress.New(s.Err, "worker", 0)
 	defer bar.Close()
 	bar.Logf("worker: waiting for jobs at redis %s", q.Addr())

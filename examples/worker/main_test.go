@@ -13,16 +13,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/examples/internal/credit"
 	"github.com/socialrl/socialrl/examples/internal/flaky"
 	"github.com/socialrl/socialrl/examples/internal/jobs"
+	"github.com/socialrl/socialrl/examples/internal/jobs/jobstest"
 	"github.com/socialrl/socialrl/internal/redistest"
-	"github.com/socialrl/socialrl/internal/redisurl"
 )
 
 var command clitest.Program = run
@@ -34,6 +32,7 @@ func TestUsage(t *testing.T) {
 	command.Want(t, 2, "-concurrency is 0", "-redis", "redis://localhost", "-concurrency", "0")
 	command.Want(t, 2, "-grace is 0s", "-redis", "redis://localhost", "-grace", "0s")
 	command.Want(t, 2, `-jobs names "cook"`, "-redis", "redis://localhost", "-jobs", "annotate,cook")
+	command.Want(t, 2, "-limit is -1", "-redis", "redis://localhost", "-limit", "-1")
 	command.Want(t, 2, "-jobs names no kind", "-redis", "redis://localhost", "-jobs", "")
 	command.Want(t, 1, "redis://[USER]", "-redis", "http://:hunter2@localhost")
 	command.Want(t, 1, "redis 127.0.0.1:1: connect", "-redis", "redis://127.0.0.1:1")
@@ -102,24 +101,6 @@ func (w worker) kill() {
 		w.t.Fatal(err)
 	}
 	w.Wait()
-}
-
-// age lets the leases of the dead end as if two minutes had passed.
-func (f *farm) age() {
-	f.t.Helper()
-	client, err := redisurl.Open(f.url)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer client.Close()
-	const leases = "asynq:{socialrl:annotate}:lease"
-	held, err := client.ZRangeWithScores(f.t.Context(), leases, 0, -1).Result()
-	if err != nil || len(held) == 0 {
-		f.t.Fatalf("leases %v, %v", held, err)
-	}
-	for _, l := range held {
-		client.ZAdd(f.t.Context(), leases, redis.Z{Score: l.Score - 120, Member: l.Member})
-	}
 }
 
 func (f *farm) methods() credit.Methods {
@@ -194,7 +175,7 @@ func TestAnnotationSurvivesTheDeathOfAWorker(t *testing.T) {
 	}
 	victim.kill()
 	f.server.Limit("workers", 1000)
-	f.age()
+	jobstest.Age(t, f.url, jobs.Annotate)
 	f.start("-concurrency", "2")
 	f.start("-concurrency", "2")
 	r := <-done

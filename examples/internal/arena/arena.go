@@ -39,16 +39,14 @@ func (a *Arena) open(ctx context.Context) (err error) {
 	if a.Profiles, err = LoadProfiles(ctx, a.Settings.Profiles); err != nil {
 		return err
 	}
-	if a.Judge != "" {
-		_, _, model, err := parseSpec(a.Judge)
-		if err != nil {
-			return fmt.Errorf("-judge: %w", err)
+	switch {
+	case a.Judge == "":
+	case a.Redis != "":
+		a.evaluator = judgedElsewhere
+	default:
+		if a.evaluator, err = a.Players.judge(); err != nil {
+			return err
 		}
-		llm, err := a.Players.Model(model)
-		if err != nil {
-			return fmt.Errorf("-judge: %w", err)
-		}
-		a.evaluator = reward.KeepFailures(reward.Judge{LLM: llm})
 	}
 	if isRedis(a.Out) {
 		a.store, err = episode.OpenRedis(ctx, a.Out)
@@ -56,6 +54,19 @@ func (a *Arena) open(ctx context.Context) (err error) {
 		a.store, err = episode.OpenDir(a.Out)
 	}
 	return err
+}
+
+// judge opens the judge.
+func (p *Players) judge() (episode.Evaluator, error) {
+	_, _, model, err := parseSpec(p.s.Judge)
+	if err != nil {
+		return nil, fmt.Errorf("-judge: %w", err)
+	}
+	llm, err := p.Model(model)
+	if err != nil {
+		return nil, fmt.Errorf("-judge: %w", err)
+	}
+	return reward.KeepFailures(reward.Judge{LLM: llm}), nil
 }
 
 // LoadProfiles reads profiles from where -profiles says.
@@ -137,6 +148,9 @@ func (a *Arena) Play(ctx context.Context, name string, matches []episode.Match, 
 		}
 		bar.Set(done, note(counts))
 	}}
+	if a.Redis != "" {
+		return a.playElsewhere(ctx, name, b, matches, bar)
+	}
 	return b.Play(ctx, matches)
 }
 

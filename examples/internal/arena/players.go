@@ -26,12 +26,13 @@ type Players struct {
 	base     *policy.Base
 	closing  []func() // in the order of opening
 	local    map[string]episode.LLM
+	specs    map[string]string // what players were opened by, by their names
 	scorer   episode.ActionScorer
 	template *episode.PromptTemplate
 }
 
 func newPlayers(s Settings, in io.Reader, out io.Writer) *Players {
-	p := &Players{s: s, in: in, out: out, local: map[string]episode.LLM{}}
+	p := &Players{s: s, in: in, out: out, local: map[string]episode.LLM{}, specs: map[string]string{}}
 	p.endpoints = episode.Endpoints{URL: s.URL, Limit: s.Limit, Options: []episode.RemoteOption{episode.WithTimeout(s.Timeout)}}
 	return p
 }
@@ -79,6 +80,10 @@ func (p *Players) Open(spec string) (episode.Player, error) {
 	if err != nil {
 		return episode.Player{}, err
 	}
+	p.specs[name] = spec
+	if p.s.Redis != "" {
+		return p.elsewhere(name, model)
+	}
 	if model == humanName {
 		h := &episode.Human{In: p.in, Out: p.out}
 		return episode.Player{Model: name, New: func() episode.Agent { return h }}, nil
@@ -96,6 +101,14 @@ func (p *Players) Open(spec string) (episode.Player, error) {
 	}
 	best := &episode.BestOfN{Agent: agent, Scorer: scorer, N: n}
 	return episode.Player{Model: name, New: func() episode.Agent { return best }}, nil
+}
+
+// elsewhere returns a player that is on other machines.
+func (p *Players) elsewhere(name, model string) (episode.Player, error) {
+	if model == humanName {
+		return episode.Player{}, cli.Usagef("a human cannot play on other machines; leave -redis out")
+	}
+	return episode.Player{Model: name, New: func() episode.Agent { return nil }}, nil
 }
 
 // agent returns the agent of a model.

@@ -39,6 +39,7 @@ type Settings struct {
 	Out         string
 	Tag         string
 	Concurrency int
+	Redis       string // URL; "" where this process plays
 }
 
 // World is the value of -profiles that stands for the miniature world.
@@ -69,7 +70,8 @@ func (s *Settings) Define(fs *flag.FlagSet) {
 	fs.IntVar(&s.Limit, "limit", 16, "calls under way at one endpoint; 0 is no limit")
 	fs.StringVar(&s.Out, "out", "", "`where` episodes are kept, each the moment it ends: a directory or a redis:// URL; what is there is not played again (required)")
 	fs.StringVar(&s.Tag, "tag", s.Tag, "experiment `tag` of the episodes")
-	fs.IntVar(&s.Concurrency, "concurrency", 8, "episodes that are played at once")
+	fs.IntVar(&s.Concurrency, "concurrency", 8, "episodes that are played at once, unless workers play them")
+	fs.StringVar(&s.Redis, "redis", "", "`URL` of a Redis (redis://:PASSWORD@HOST:PORT): the episodes are played by the processes of examples/worker that share it")
 }
 
 var (
