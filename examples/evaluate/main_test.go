@@ -145,8 +145,12 @@ func TestUsage(t *testing.T) {
 	command.Want(t, 2, "-pairings is -1", "-agent", "x", "-judge", "y", "-out", "z", "-pairings", "-1")
 	out := t.TempDir()
 	judge := "custom/j@http://127.0.0.1:1/v1"
-	command.Want(t, 2, "-model is missing", "-agent", "local", "-judge", judge, "-out", out)
-	command.Want(t, 2, "-reward-model is missing", "-agent", "best3:custom/a@http://127.0.0.1:1/v1", "-judge", judge, "-out", out)
+	for missing, agent := range map[string]string{"-model": "local", "-reward-model": "best3:custom/a@http://127.0.0.1:1/v1"} {
+		code, _, stderr := command.Run("", "-agent", agent, "-judge", judge, "-out", out)
+		if code != 2 || !strings.Contains(stderr, missing+" is missing") {
+			t.Errorf("%s: exit code %d, %s", agent, code, stderr)
+		}
+	}
 	command.Want(t, 1, `environment "nowhere": not found`, "-agent", "human", "-judge", judge, "-out", out, "-task", "nowhere")
 	command.Want(t, 1, "agents.jsonl", "-agent", "human", "-judge", judge, "-out", out, "-profiles", filepath.Join(out, "none"))
 }

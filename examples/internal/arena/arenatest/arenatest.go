@@ -5,6 +5,7 @@ package arenatest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net/http"
@@ -15,7 +16,6 @@ import (
 	"testing"
 
 	"github.com/socialrl/socialrl/episode"
-	"github.com/socialrl/socialrl/examples/internal/learner"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -33,12 +33,16 @@ func WriteModel(dir string) error {
 		return err
 	}
 	defer eng.Close()
-	base, err := learner.NewBase(eng, 1)
+	base, err := newBase(eng)
 	if err != nil {
 		return err
 	}
 	defer base.Close()
-	p, err := learner.Fresh(base)
+	all, err := policy.NewFull(base)
+	if err != nil {
+		return err
+	}
+	p, err := policy.New(base, all)
 	if err != nil {
 		return err
 	}
@@ -52,6 +56,28 @@ func WriteModel(dir string) error {
 		return err
 	}
 	return writeAdapter(eng, dir)
+}
+
+// newBase makes the model with fresh weights: small, and of a shape that files have.
+func newBase(eng lora.Engine) (*policy.Base, error) {
+	tok, err := world.Tokenizer()
+	if err != nil {
+		return nil, err
+	}
+	end, ok := tok.EOS()
+	if !ok {
+		return nil, errors.New("the tokenizer has no end token")
+	}
+	base, err := policy.NewBase(eng, policy.Config{
+		ModelType: policy.Qwen2, VocabSize: 512, HiddenSize: 64, IntermediateSize: 96, Layers: 2,
+		Heads: 4, KVHeads: 2, HeadDim: 16, RMSNormEps: 1e-6, RopeTheta: 10000, MaxPositions: 4096,
+		TieEmbeddings: true, EOS: []int{end}, InitializerRange: 0.05,
+	}, 1)
+	if err != nil {
+		return nil, err
+	}
+	base.SetTokenizer(tok)
+	return base, nil
 }
 
 func export(p *policy.Policy, dir string) error {
