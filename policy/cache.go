@@ -49,6 +49,11 @@ func (c *cache) take(n int) int {
 	return c.take(n)
 }
 
+// fits reports whether n consecutive rows are free.
+func (c *cache) fits(n int) bool {
+	return slices.ContainsFunc(c.free, func(f Span) bool { return f.Len() >= n })
+}
+
 // give returns rows [start, start+n) to the free ones.
 func (c *cache) give(start, n int) {
 	if n == 0 {

@@ -26,6 +26,7 @@ type ServerConfig struct {
 	MaxReplies    int           // replies to one request, n times its prompts; 0 stands for 128
 	MaxLive       int           // replies drawn at a time; 0 stands for 64
 	MaxCache      int           // tokens, of prompts and replies to come, in work at a time; 0 stands for 65536
+	Keep          int           // tokens of prompts that stay in each model's cache after their replies; 0 stands for 4096
 	MaxQueue      int           // requests that wait for room; 0 stands for 256
 	Timeout       time.Duration // of a request, its waiting included; 0 stands for 10 minutes
 	PromptRows    int           // tokens of prompts computed between two tokens of a reply; 0 stands for 256
@@ -49,6 +50,7 @@ func (c ServerConfig) withDefaults(b *Base) ServerConfig {
 	c.MaxReplies = orElse(c.MaxReplies, 128)
 	c.MaxLive = orElse(c.MaxLive, 64)
 	c.MaxCache = orElse(c.MaxCache, 1<<16)
+	c.Keep = orElse(c.Keep, 1<<12)
 	c.MaxQueue = orElse(c.MaxQueue, 256)
 	c.Timeout = orElse(c.Timeout, 10*time.Minute)
 	c.PromptRows = orElse(c.PromptRows, 256)
@@ -85,7 +87,8 @@ type ReplyScorer interface {
 //
 // The replies of all requests to one adapter are drawn in one batch over one trie of
 // the prompts' shared beginnings; a long prompt is computed in pieces, between which
-// every reply under way gets a token. A client that goes away ends its replies.
+// every reply under way gets a token. The latest prompts stay in the cache, so that
+// the next turn of a chat costs what is new. A client that goes away ends its replies.
 //
 // Taken are model, messages or prompt (texts or tokens), n, max_tokens,
 // max_completion_tokens, temperature, top_p, stop, seed, stream, stream_options,
@@ -241,7 +244,7 @@ func (w *statusWriter) status(r *http.Request) int {
 func (s *Server) SetScorer(scorer ReplyScorer) { s.scorer = scorer }
 
 // Do runs f in the goroutine that owns the engine, between two steps: what else needs
-// the engine may use it there.
+// the engine may use it there. f must not call the server.
 func (s *Server) Do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {

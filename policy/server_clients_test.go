@@ -90,7 +90,7 @@ func TestSashabaranovClient(t *testing.T) {
 	cfg.BaseURL = web.URL + "/v1"
 	client := sashabaranov.NewClientWithConfig(cfg)
 	ctx, seed := context.Background(), 7
-	ask := sashabaranov.ChatCompletionRequest{Model: "tiny", MaxTokens: 10, Seed: &seed, Messages: []sashabaranov.ChatCompletionMessage{{Role: "user", Content: "Hi"}}}
+	ask := sashabaranov.ChatCompletionRequest{Model: "tiny", MaxCompletionTokens: 10, Seed: &seed, Messages: []sashabaranov.ChatCompletionMessage{{Role: "user", Content: "Hi"}}}
 	whole, err := client.CreateChatCompletion(ctx, ask)
 	if err != nil {
 		t.Fatal(err)

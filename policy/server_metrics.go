@@ -17,6 +17,7 @@ type serverStats struct {
 	seconds                   *prometheus.HistogramVec
 	firstToken                prometheus.Histogram
 	promptTokens, replyTokens prometheus.Counter
+	cachedTokens              prometheus.Counter
 	steps                     prometheus.Counter
 	live, queued              prometheus.Gauge
 }
@@ -38,6 +39,7 @@ func newServerStats(s *Server) *serverStats {
 		firstToken: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: "socialrl", Name: "first_token_seconds",
 			Help: "Time from a request to the first token of a reply.", Buckets: spans}),
 		promptTokens: counter("prompt_tokens_total", "Tokens of prompts, shared ones counted each time."),
+		cachedTokens: counter("cached_tokens_total", "Tokens of prompts that were found in the cache."),
 		replyTokens:  counter("reply_tokens_total", "Tokens drawn."),
 		steps:        counter("steps_total", "Batches computed."),
 		live:         gauge("replies_live", "Replies under way."),
@@ -45,7 +47,7 @@ func newServerStats(s *Server) *serverStats {
 	}
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "socialrl", Name: "requests_waiting", Help: "Requests that have not begun."},
 		func() float64 { return float64(s.waiting.Load()) })
-	m.registry.MustRegister(m.requests, m.seconds, m.firstToken, m.promptTokens, m.replyTokens, m.steps, m.live, m.queued, waiting,
+	m.registry.MustRegister(m.requests, m.seconds, m.firstToken, m.promptTokens, m.cachedTokens, m.replyTokens, m.steps, m.live, m.queued, waiting,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

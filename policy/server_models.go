@@ -19,20 +19,54 @@ type servedModel struct {
 
 	session *Session
 	live    map[int]*choice // replies under way, by the session's number
+	kept    []heldPrompt    // the oldest first
+	tokens  int             // of those kept
 	removed bool
 }
 
 // close gives the session's memory back, and that of an adapter which the server
 // loaded.
 func (m *servedModel) close() {
-	if m.session != nil {
-		m.session.Close()
-		m.session = nil
-	}
+	m.reset()
 	if m.loaded && m.policy.Adapter() != nil {
 		m.policy.Adapter().Close()
 		m.loaded = false
 	}
+}
+
+// reset gives the session's memory back.
+func (m *servedModel) reset() {
+	if m.session != nil {
+		m.session.Close()
+	}
+	m.session, m.kept, m.tokens = nil, nil, 0
+}
+
+// heldPrompt is a prompt that stays in the cache after its reply.
+type heldPrompt struct {
+	end    *twig
+	tokens int
+}
+
+// keep holds a prompt, and lets the oldest ones go beyond a number of tokens. Tokens
+// that prompts share count each time.
+func (m *servedModel) keep(p heldPrompt, most int) {
+	m.kept = append(m.kept, p)
+	m.tokens += p.tokens
+	for m.tokens > most {
+		m.letGo()
+	}
+}
+
+// letGo lets the oldest prompt go that is kept; it reports false where there is none.
+func (m *servedModel) letGo() bool {
+	if len(m.kept) == 0 {
+		return false
+	}
+	m.session.release(m.kept[0].end)
+	m.tokens -= m.kept[0].tokens
+	m.kept = m.kept[1:]
+	return true
 }
 
 // Add serves a policy of the server's base under a name, in place of one that had the

@@ -88,10 +88,12 @@ func (o *owner) start(c *choice) (err error) {
 		return noModel(m.name)
 	}
 	if m.session == nil {
-		m.session = m.policy.NewSession()
-		m.session.MaxRows = o.cfg.PromptRows
+		const work = 4096 // rows beside those of kept prompts, before the cache grows
+		m.session = m.policy.newSession(o.cfg.Keep + work)
+		m.session.MaxRows, m.session.spare = o.cfg.PromptRows, m.letGo
 		m.live = map[int]*choice{}
 	}
+	m.session.makeRoom(len(c.prompt))
 	if c.id, err = m.session.Add(c.prompt, c.o, uint32(c.index)); err != nil {
 		return err
 	}
@@ -104,6 +106,7 @@ func (o *owner) start(c *choice) (err error) {
 	o.cached += c.need
 	if c.first {
 		o.stats.promptTokens.Add(float64(len(c.prompt)))
+		o.stats.cachedTokens.Add(float64(m.session.cachedBefore(c.id)))
 	}
 	return nil
 }
@@ -123,10 +126,7 @@ func (o *owner) step(m *servedModel) {
 		for _, c := range m.live {
 			o.fail(c.job, err)
 		}
-		if m.session != nil {
-			m.session.Close()
-			m.session = nil
-		}
+		m.reset()
 		return
 	}
 	o.stats.steps.Inc()
@@ -138,16 +138,21 @@ func (o *owner) step(m *servedModel) {
 			o.stats.firstToken.Observe(time.Since(c.job.came).Seconds())
 		}
 		if e.finish != "" {
-			o.end(c)
+			o.end(c, c.first)
 		}
 		c.job.box.put(e)
 	}
 }
 
-// end takes a reply that is under way out of its session.
-func (o *owner) end(c *choice) {
+// end takes a reply that is under way out of its session. Its prompt may be kept: the
+// next turn of a chat begins with it.
+func (o *owner) end(c *choice, keep bool) {
 	m := c.job.model
-	m.session.Remove(c.id)
+	if keep {
+		m.keep(heldPrompt{m.session.hold(c.id), len(c.prompt)}, o.cfg.Keep)
+	} else {
+		m.session.Remove(c.id)
+	}
 	delete(m.live, c.id)
 	o.live--
 	o.cached -= c.need
@@ -166,7 +171,7 @@ func (o *owner) drop(j *job) {
 	o.begun(j)
 	for _, c := range j.choices {
 		if j.model.live[c.id] == c {
-			o.end(c)
+			o.end(c, false)
 		}
 	}
 }

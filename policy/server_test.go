@@ -389,6 +389,30 @@ func TestServerEndsInTimeAndInOrder(t *testing.T) {
 	}
 }
 
+// The next turn of a chat finds the last one in the cache and gets the reply that it
+// would get without, though prompts are let go in between.
+func TestServerKeepsPrompts(t *testing.T) {
+	_, web := serve(t, policy.ServerConfig{Keep: 120})
+	_, fresh := serve(t, policy.ServerConfig{Keep: 1})
+	chat := strings.Repeat("Long ago. ", 4)
+	for turn := range 12 {
+		ask := fmt.Sprintf(`{"model": "tiny", "prompt": %q, "max_tokens": 6, "seed": %d}`, chat, turn)
+		got, _ := reply(t, web.URL, ask)
+		if want, _ := reply(t, fresh.URL, ask); got != want {
+			t.Errorf("turn %d: %q, without a cache %q", turn, got, want)
+		}
+		reply(t, web.URL, fmt.Sprintf(`{"model": "tiny", "prompt": "other %d", "max_tokens": 2}`, turn))
+		if chat += " And then."; turn == 1 {
+			if cached := metric(t, web.URL, "socialrl_cached_tokens_total"); cached < 40 {
+				t.Errorf("%v tokens were found in the cache, want the last turn's 40", cached)
+			}
+		}
+	}
+	if cached := metric(t, fresh.URL, "socialrl_cached_tokens_total"); cached != 0 {
+		t.Errorf("%v tokens were found in a cache that keeps none", cached)
+	}
+}
+
 // Adapters are served under names of their own, loaded and unloaded while the server
 // runs, from below one directory only.
 func TestServerLoadsAdapters(t *testing.T) {

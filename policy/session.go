@@ -28,6 +28,7 @@ type Session struct {
 	root   *twig
 	live   map[int]*sequence
 	nextID int
+	spare  func() bool // lets one prompt go that is held; nil where none are
 }
 
 // sequence is a prompt with the reply so far.
@@ -100,6 +101,21 @@ func (s *Session) Add(prompt []int, o SamplingOptions, index uint32) (int, error
 	s.live[q.id] = q
 	s.nextID++
 	return q.id, nil
+}
+
+// makeRoom has spare give rows back until n lie together or there is no more to give,
+// when the cache will grow.
+func (s *Session) makeRoom(n int) {
+	for s.spare != nil && !s.cache.fits(n) && s.spare() {
+	}
+}
+
+// cachedBefore returns how many tokens of a sequence's prompt are in the cache.
+func (s *Session) cachedBefore(id int) (n int) {
+	for t := s.live[id].at; t != nil; t = t.parent {
+		n += t.done
+	}
+	return n
 }
 
 // Remove ends a sequence and frees what only it used. Unknown numbers are ignored.
@@ -188,6 +204,7 @@ func (q *sequence) sampling() lora.Sampling {
 // extend appends a drawn token to a sequence.
 func (s *Session) extend(q *sequence, token int32) {
 	if q.own == nil {
+		s.makeRoom(q.o.MaxTokens)
 		q.own = q.at.grow(nil, q.o.MaxTokens, s.cache)
 		q.own.reply = true
 		q.leave()
@@ -257,6 +274,9 @@ func (b *stepBatch) visit(t *twig, parent int32, depth int, left *int) {
 	}
 	for _, c := range t.children {
 		b.visit(c, self, depth+len(t.tokens), left)
+	}
+	if len(b.tokens) == int(q) {
+		b.tree = b.tree[:self] // nothing below is computed
 	}
 }
 

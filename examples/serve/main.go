@@ -88,6 +88,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.IntVar(&c.MaxReplies, "max-replies", 128, "most replies to one request")
 	fs.IntVar(&c.MaxLive, "max-live", 64, "replies drawn at a time; others wait")
 	fs.IntVar(&c.MaxCache, "max-cache", 1<<16, "tokens, of prompts and replies to come, in work at a time; others wait")
+	fs.IntVar(&c.Keep, "keep", 1<<12, "tokens of prompts that stay in the cache after their replies, for the next turn")
 	fs.IntVar(&c.MaxQueue, "max-queue", 256, "requests that may wait; more are told to come back")
 	fs.IntVar(&c.PromptRows, "prompt-rows", 256, "tokens of prompts computed between two tokens of a reply")
 	fs.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "longest time of a request")
@@ -105,7 +106,7 @@ func (s *settings) check() error {
 		name string
 		n    int
 	}{{"default-tokens", s.config.DefaultTokens}, {"max-replies", s.config.MaxReplies}, {"max-live", s.config.MaxLive}, {"max-cache", s.config.MaxCache},
-		{"max-queue", s.config.MaxQueue}, {"prompt-rows", s.config.PromptRows}, {"best-of", s.config.BestOf}, {"max-body", s.bodyMiB}, {"reward-max-length", s.rewardLength}} {
+		{"keep", s.config.Keep}, {"max-queue", s.config.MaxQueue}, {"prompt-rows", s.config.PromptRows}, {"best-of", s.config.BestOf}, {"max-body", s.bodyMiB}, {"reward-max-length", s.rewardLength}} {
 		if f.n < 1 {
 			return cli.Usagef("-%s is %d, want at least 1", f.name, f.n)
 		}

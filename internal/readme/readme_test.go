@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -23,7 +24,7 @@ import (
 )
 
 // The functions hold the README's snippets, line by line; TestSnippets compares.
-var _ = []any{credit, encode, clone, rewardModel, train}
+var _ = []any{credit, encode, clone, rewardModel, train, serve}
 
 func credit(ctx context.Context, f io.Reader, url, key string) error {
 	// Credit for every utterance.
@@ -75,6 +76,18 @@ func train(ctx context.Context, p *policy.Policy, prompts iter.Seq2[episode.Item
 	return err
 }
 
+func serve(ctx context.Context, base *policy.Base, p *policy.Policy, rm *reward.RewardModel, ids []int, key string) (any, error) {
+	// Replies that keep to a JSON schema, complete within their limit of tokens; a server with OpenAI's API.
+	vocab, err := base.Vocabulary()
+	action, err := vocab.JSONSchema(episode.ExactActionSchema())
+	replies, err := p.Generate(ctx, [][]int{ids}, policy.SamplingOptions{MaxTokens: 64, Temperature: 1, Constraint: action})
+	s := policy.NewServer(base, policy.ServerConfig{APIKey: key})
+	s.Add("social", p)
+	s.SetScorer(rm)
+	err = http.ListenAndServe(":8000", s)
+	return replies, err
+}
+
 func TestSnippets(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -85,8 +98,8 @@ func TestSnippets(t *testing.T) {
 		t.Fatal(err)
 	}
 	snippets := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(snippets) != 5 {
-		t.Errorf("the README has %d programs, want 5", len(snippets))
+	if len(snippets) != 6 {
+		t.Errorf("the README has %d programs, want 6", len(snippets))
 	}
 	for _, s := range snippets {
 		if !strings.Contains(unindented(string(source)), unindented(s[1])) {

@@ -104,6 +104,7 @@ func TestWrongSchemasAreRefusedByName(t *testing.T) {
 		`{"$defs": {"x": {"anyOf": [{"$ref": "#/$defs/x"}, {"type": "null"}]}}, "$ref": "#/$defs/x"}`:                              "stands for itself",
 		`{"$defs": {"x": {"type": "object", "properties": {"x": {"$ref": "#/$defs/x"}}, "required": ["x"]}}, "$ref": "#/$defs/x"}`: "no value",
 		`{"type": "object", "required": ["a"], "additionalProperties": false}`:                                                     "required but no property",
+		`{"title": "` + strings.Repeat("x", maxSchema) + `"}`:                                                                      "bytes, more than",
 		`{} {}`: "follows",
 		``:      "EOF",
 	} {

@@ -13,6 +13,7 @@ import (
 
 // Bounds of a schema.
 const (
+	maxSchema   = 64 << 10 // bytes
 	maxTerms    = 1 << 16
 	maxPlaces   = 9 // digits after the point in a bounded number, unless its bounds have more
 	maxBound    = 40
@@ -30,6 +31,9 @@ type compiler struct {
 // Compile returns the term of the values that fit a JSON schema. See the policy
 // package for what is supported; anything else is an error that names it.
 func (g *Grammar) Compile(schema []byte) (*Term, error) {
+	if len(schema) > maxSchema {
+		return nil, fmt.Errorf("the schema has %d bytes, more than %d", len(schema), maxSchema)
+	}
 	v, err := decode(schema)
 	if err != nil {
 		return nil, err
