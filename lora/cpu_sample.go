@@ -247,32 +247,41 @@ func (s *sampleScratch) gumbel(k Key) int32 {
 		k.fill(s.vec, words, uint64(first/4))
 		// The sum of logit and noise is rounded: those that fall short by so much less
 		// than the best may still reach it.
-		rounding := float32(math.Abs(float64(top))) * 0x1p-22
-		s.vec.Race(s.e[:len(z)], z, words, top-rounding)
+		shift := top - float32(math.Abs(float64(top)))*0x1p-22
+		s.vec.Race(s.e[:len(z)], z, words, shift)
 		for i := 0; i < len(z); i += 64 {
-			best, top = s.finalists(first, i, min(i+64, len(z)), best, top)
+			best, top = s.finalists(first, i, min(i+64, len(z)), best, top, shift)
 		}
 	}
 	return best
 }
 
 // finalists lets tokens [lo, hi) of the block that begins at first compete with the
-// best so far. The exponentials were taken relative to an earlier, lower best.
-func (s *sampleScratch) finalists(first, lo, hi int, best int32, top float32) (int32, float32) {
-	const slack = 1e-3 // for the rounding of the bound
-	if s.vec.Max(s.e[lo:hi]) < 1-slack {
+// best so far, of which the race's bounds are relative to shift.
+func (s *sampleScratch) finalists(first, lo, hi int, best int32, top, shift float32) (int32, float32) {
+	need := finalBound(top, shift)
+	if s.vec.Max(s.e[lo:hi]) < need {
 		return best, top
 	}
 	for i := lo; i < hi; i++ {
-		if s.e[i] < 1-slack {
+		if s.e[i] < need {
 			continue
 		}
 		v := int32(first + i)
 		if y := s.z[v] + gumbel(unit23(s.words[i])); y > top || y == top && v < best {
 			best, top = v, y
+			need = finalBound(top, shift)
 		}
 	}
 	return best, top
+}
+
+// finalBound returns the bound of the race, relative to shift, below which no token
+// reaches top; a little less for the rounding of the bounds.
+func finalBound(top, shift float32) float32 {
+	const slack = 1e-3
+	top -= float32(math.Abs(float64(top))) * 0x1p-22
+	return float32(math.Exp(float64(top-shift))) * (1 - slack)
 }
 
 // gumbelMax bounds the noise of any word.
