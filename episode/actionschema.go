@@ -5,7 +5,8 @@ import "encoding/json"
 // ExactActionSchema returns the JSON schema of the actions that [ParseAction] takes as
 // they are: where there is something to say or do the argument has it, and
 // begins with no white space; otherwise the argument is empty. Not every endpoint
-// knows anyOf, const and pattern; the constrained decoding of package policy does.
+// knows const and pattern, or anyOf in this place; the constrained decoding of package
+// policy does, and [ActionSchema] does without.
 func ExactActionSchema() json.RawMessage {
 	var with, without []ActionType
 	for _, t := range ActionTypes() {

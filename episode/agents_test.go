@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,10 +87,14 @@ func TestReplySeeds(t *testing.T) {
 	}
 }
 
+// An agent asks for actions that can be read as they stand, and names a plainer form
+// for endpoints that do not know that one.
 func TestActionSchema(t *testing.T) {
-	var v map[string]any
-	if err := json.Unmarshal(episode.ActionSchema(), &v); err != nil {
-		t.Fatal(err)
+	for _, schema := range []json.RawMessage{episode.ActionSchema(), episode.ExactActionSchema()} {
+		var v map[string]any
+		if err := json.Unmarshal(schema, &v); err != nil {
+			t.Fatal(err)
+		}
 	}
 	llm, asked := replies(said("x"))
 	for _, free := range []bool{false, true} {
@@ -97,8 +102,11 @@ func TestActionSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if (*asked)[0].Schema == nil || (*asked)[1].Schema != nil {
-		t.Error("the schema is not asked for, or asked for where it should not be")
+	if bound := (*asked)[0]; !bytes.Equal(bound.Schema, episode.ExactActionSchema()) || !bytes.Equal(bound.PlainSchema, episode.ActionSchema()) {
+		t.Errorf("asked for %s or %s", bound.Schema, bound.PlainSchema)
+	}
+	if free := (*asked)[1]; free.Schema != nil || free.PlainSchema != nil {
+		t.Error("a schema is asked for where it should not be")
 	}
 }
 
@@ -193,42 +201,52 @@ func TestHuman(t *testing.T) {
 	}
 }
 
-// An endpoint that has no schemas is asked for a JSON object, and one that has
-// neither for nothing; later calls know it.
+// An endpoint that does not know a schema's keywords is asked for the plainer one, one
+// without schemas for a JSON object, and one that has neither for nothing; later calls
+// know it.
 func TestRemoteFallsBackFromSchemas(t *testing.T) {
+	exact := episode.Request{Messages: episode.Prompt("Hi"), Schema: episode.ExactActionSchema(), PlainSchema: episode.ActionSchema()}
+	plain := episode.Request{Messages: episode.Prompt("Hi"), Schema: episode.ActionSchema()}
 	for _, c := range []struct {
 		why     string
+		request episode.Request
 		refuses []string
 		want    []string // forms of the requests of two calls
 	}{
-		{"all is there", nil, []string{"json_schema", "json_schema"}},
-		{"no schemas", []string{"json_schema"}, []string{"json_schema", "json_object", "json_object"}},
-		{"nothing", []string{"json_schema", "json_object"}, []string{"json_schema", "json_object", "none", "none"}},
+		{"all is there", exact, nil, []string{"anyOf", "anyOf"}},
+		{"fewer keywords", exact, []string{"anyOf"}, []string{"anyOf", "json_schema", "json_schema"}},
+		{"no schemas", exact, []string{"anyOf", "json_schema"}, []string{"anyOf", "json_schema", "json_object", "json_object"}},
+		{"nothing", exact, []string{"anyOf", "json_schema", "json_object"}, []string{"anyOf", "json_schema", "json_object", "none", "none"}},
+		{"all is there for the only schema", plain, nil, []string{"json_schema", "json_schema"}},
+		{"the only schema is refused", plain, []string{"json_schema"}, []string{"json_schema", "json_object", "json_object"}},
 	} {
 		var forms []string
 		e := &endpoint{answer: func(_ int, body string) (int, http.Header, string) {
-			form := "none"
-			for _, f := range []string{"json_object", "json_schema"} {
-				if strings.Contains(body, `"type":"`+f+`"`) {
-					form = f
-				}
-			}
+			form := formIn(body)
 			forms = append(forms, form)
-			for _, r := range c.refuses {
-				if r == form {
-					return 400, nil, `{"error": {"message": "This model does not know response_format ` + form + `"}}`
-				}
+			if slices.Contains(c.refuses, form) {
+				return 400, nil, `{"error": {"message": "This model does not know response_format ` + form + `"}}`
 			}
 			return good(0, "")
 		}}
 		r := remote(e)
 		for range 2 {
-			if _, err := r.Chat(t.Context(), episode.Request{Messages: episode.Prompt("Hi"), Schema: episode.ActionSchema()}); err != nil {
+			if _, err := r.Chat(t.Context(), c.request); err != nil {
 				t.Fatalf("%s: %v", c.why, err)
 			}
 		}
-		if fmt.Sprint(forms) != fmt.Sprint(c.want) {
+		if !slices.Equal(forms, c.want) {
 			t.Errorf("%s: asked for %v, want %v", c.why, forms, c.want)
 		}
 	}
+}
+
+// formIn returns the form of reply that the body of a request asks for.
+func formIn(body string) string {
+	for _, form := range []string{"anyOf", "json_schema", "json_object"} {
+		if strings.Contains(body, `"`+form+`"`) {
+			return form
+		}
+	}
+	return "none"
 }

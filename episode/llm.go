@@ -37,6 +37,7 @@ type Request struct {
 	JSON        bool            // ask for a JSON object, where the endpoint can
 	Schema      json.RawMessage // JSON schema that the reply must follow, where the endpoint can; nil: none
 	SchemaName  string          // name of the schema; "" is "reply"
+	PlainSchema json.RawMessage // schema of fewer keywords, for endpoints that refuse Schema; nil: none
 }
 
 // Reply is what a chat model answered.

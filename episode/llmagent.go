@@ -18,14 +18,14 @@ type LLMAgent struct {
 	TopP        float64         // 0: the model's default
 	MaxTokens   int             // of a reply; 0: the model's default
 	Seed        uint64          // from which each reply gets its own, by episode, seat and turn; 0: none is sent
-	FreeText    bool            // do not ask the endpoint to keep to [ActionSchema]
+	FreeText    bool            // do not ask the endpoint to keep to [ExactActionSchema], or at least to [ActionSchema]
 	Reformat    LLM             // asked once to put an unreadable reply into form; nil: such a reply does nothing at once
 	OnError     func(Observation, error)
 }
 
-// ActionSchema returns the JSON schema of an action, as endpoints and constrained
-// decoding take it: an object of action_type, one of the five, and argument, a
-// text.
+// ActionSchema returns the JSON schema of an action in the few keywords that strict
+// endpoints know: an object of action_type, one of the five, and argument, a text. It
+// allows empty speech, which [ParseAction] does not; see [ExactActionSchema].
 func ActionSchema() json.RawMessage {
 	types, err := json.Marshal(ActionTypes())
 	if err != nil { // texts always marshal
@@ -104,10 +104,15 @@ func (a *LLMAgent) request(prompt string, o Observation, index int) Request {
 	if a.Seed != 0 {
 		r.Seed = new(replySeed(a.Seed, o, index))
 	}
-	if !a.FreeText {
-		r.Schema, r.SchemaName = ActionSchema(), "action"
-	}
+	a.form(&r)
 	return r
+}
+
+// form asks for a reply that is an action.
+func (a *LLMAgent) form(r *Request) {
+	if !a.FreeText {
+		r.Schema, r.PlainSchema, r.SchemaName = ExactActionSchema(), ActionSchema(), "action"
+	}
 }
 
 // replySeed is the seed of one reply: a number that JSON readers of every language
@@ -130,9 +135,7 @@ func (a *LLMAgent) repair(ctx context.Context, o Observation, bad string) (Actio
 		return Action{Type: None}, nil
 	}
 	r := Request{Messages: Prompt(reformatPrompt + bad), Temperature: new(0.0), MaxTokens: a.MaxTokens, JSON: true}
-	if !a.FreeText {
-		r.Schema, r.SchemaName = ActionSchema(), "action"
-	}
+	a.form(&r)
 	reply, err := a.Reformat.Chat(ctx, r)
 	if err != nil {
 		return Action{}, fmt.Errorf("%s, turn %d: reformat: %w", o.Agent, o.Turn, err)

@@ -62,10 +62,10 @@ func (p *Profiles) Candidates(env *EnvironmentProfile) [][2]string {
 
 // admits reports whether two agents fit the seats of the environment. Two of one
 // name cannot be told apart in a dialogue.
-func (e *EnvironmentProfile) admits(first, second *AgentProfile) bool {
+func (p *EnvironmentProfile) admits(first, second *AgentProfile) bool {
 	for seat, a := range []*AgentProfile{first, second} {
-		if !e.Ages[seat].Admits(a.Age) || !e.Occupations.Admits(seat, a.Occupation) ||
-			!e.Agents.Admits(seat, a.ID, a.Name(), a.FirstName) {
+		if !p.Ages[seat].Admits(a.Age) || !p.Occupations.Admits(seat, a.Occupation) ||
+			!p.Agents.Admits(seat, a.ID, a.Name(), a.FirstName) {
 			return false
 		}
 	}

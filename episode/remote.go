@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -236,6 +235,8 @@ func (r *Remote) attempt(ctx context.Context, q Request) (Reply, *failure) {
 	if err != nil {
 		return Reply{}, &failure{err: err, fatal: true}
 	}
+	form := formOf(q, r.format.Load())
+	body.ResponseFormat = form.format()
 	if r.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, r.timeout)
@@ -244,7 +245,7 @@ func (r *Remote) attempt(ctx context.Context, q Request) (Reply, *failure) {
 	var seen answer
 	resp, err := r.client.CreateChatCompletion(context.WithValue(ctx, answerKey{}, &seen), body)
 	if err != nil {
-		return Reply{}, &failure{answer: seen, err: err, format: body.ResponseFormat}
+		return Reply{}, &failure{answer: seen, err: err, form: form}
 	}
 	if len(resp.Choices) == 0 {
 		return Reply{}, &failure{answer: seen, err: errors.New("the answer holds no choices")}
@@ -277,36 +278,7 @@ func (r *Remote) request(q Request) (openai.ChatCompletionRequest, error) {
 	if q.Seed != nil {
 		body.Seed = new(int(*q.Seed))
 	}
-	body.ResponseFormat = responseFormat(q, r.format.Load())
 	return body, nil
-}
-
-// What an endpoint was found not to have. Most have all, some have JSON objects
-// without schemas, some have neither.
-const (
-	allFormats int32 = iota
-	noSchemas
-	noFormats
-)
-
-// responseFormat returns what a request asks for, as far as the endpoint has it.
-func responseFormat(q Request, lacks int32) *openai.ChatCompletionResponseFormat {
-	switch {
-	case lacks == noFormats:
-		return nil
-	case q.Schema != nil && lacks < noSchemas:
-		name := q.SchemaName
-		if name == "" {
-			name = "reply"
-		}
-		return &openai.ChatCompletionResponseFormat{
-			Type:       openai.ChatCompletionResponseFormatTypeJSONSchema,
-			JSONSchema: &openai.ChatCompletionResponseFormatJSONSchema{Name: name, Schema: json.RawMessage(q.Schema), Strict: true},
-		}
-	case q.JSON || q.Schema != nil:
-		return &openai.ChatCompletionResponseFormat{Type: openai.ChatCompletionResponseFormatTypeJSONObject}
-	}
-	return nil
 }
 
 // tiny stands for a temperature of 0, which the client library leaves out of the

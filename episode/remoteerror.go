@@ -20,7 +20,7 @@ type failure struct {
 	err   error
 	fatal bool // another attempt would fail in the same way
 
-	format *openai.ChatCompletionResponseFormat // that was asked for; nil: none
+	form replyForm // that was asked for
 }
 
 // Error is the text of the cause.
@@ -49,16 +49,12 @@ func (r *Remote) classify(f *failure) error {
 // why it refused a request. Later requests ask for less.
 func (r *Remote) dropsFormat(f *failure) bool {
 	refused := f.status == http.StatusBadRequest || f.status == http.StatusUnprocessableEntity || f.status == http.StatusNotImplemented
-	if !refused || f.format == nil || !namesFormat(f.Error()) {
+	if !refused || f.form.next == allFormats || !namesFormat(f.Error()) {
 		return false
-	}
-	lacks := noFormats
-	if f.format.JSONSchema != nil {
-		lacks = noSchemas
 	}
 	for {
 		was := r.format.Load()
-		if was >= lacks || r.format.CompareAndSwap(was, lacks) {
+		if was >= f.form.next || r.format.CompareAndSwap(was, f.form.next) {
 			return true
 		}
 	}

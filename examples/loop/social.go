@@ -161,7 +161,7 @@ func (g *social) matches(local episode.LLM, b billing) ([]episode.Match, error) 
 		environments, n = g.heldOut, g.evaluations
 	}
 	self := episode.Player{Model: b.name(), New: func() episode.Agent {
-		return &episode.LLMAgent{LLM: exact{local}, Seed: g.seed, MaxTokens: g.maxTokens}
+		return &episode.LLMAgent{LLM: local, Seed: g.seed, MaxTokens: g.maxTokens}
 	}}
 	partner, err := g.other(self)
 	if err != nil {
@@ -201,17 +201,6 @@ func (g *social) other(self episode.Player) (episode.Player, error) {
 	return episode.Player{Model: g.partner, New: func() episode.Agent {
 		return &episode.LLMAgent{LLM: llm, Reformat: llm, Seed: g.seed, MaxTokens: g.maxTokens}
 	}}, err
-}
-
-// exact is a local model whose actions can be read as they stand.
-type exact struct{ episode.LLM }
-
-// Chat implements [episode.LLM].
-func (m exact) Chat(ctx context.Context, r episode.Request) (episode.Reply, error) {
-	if r.Schema != nil {
-		r.Schema = episode.ExactActionSchema()
-	}
-	return m.LLM.Chat(ctx, r)
 }
 
 // rollout has GRPO sample what the policy plays with: actions.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
-	"github.com/socialrl/socialrl/internal/report"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/internal/atomicfile"
+	"github.com/socialrl/socialrl/internal/report"
 	"github.com/socialrl/socialrl/reward"
 	"gonum.org/v1/gonum/stat"
 )
