@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -60,6 +61,7 @@ func TestWorkersGiveTheSameTable(t *testing.T) {
 	answer := judge.Config.Handler
 	judge.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if asked.Add(1) == 3 { // the first worker waits for this verdict when it is killed
+			io.Copy(io.Discard, r.Body) // a server hears of a hang-up behind the body only
 			close(reached)
 			<-r.Context().Done()
 			return
@@ -90,7 +92,7 @@ func TestWorkersGiveTheSameTable(t *testing.T) {
 		t.Errorf("the tables differ:\n%s", d)
 	}
 	if whole, workers := read(t, in("whole.jsonl")), read(t, in("workers.jsonl")); whole != workers {
-		t.Errorf("the episodes differ:\n%s", cmp.Diff(whole, workers))
+		t.Error("the episodes differ")
 	}
 }
 

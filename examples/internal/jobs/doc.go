@@ -25,5 +25,6 @@
 // killed leaves them; started again it finds its jobs, and the results of those that
 // were done meanwhile.
 //
+// Directories and files that a job names must be there on the machines of the workers.
 // Passwords and API keys do not travel with jobs: each worker has its own.
 package jobs

@@ -49,7 +49,7 @@ func matches(models ...string) []episode.Match {
 		all = append(all, episode.Match{
 			Scene: episode.Scene{
 				EnvironmentID: fmt.Sprint("env-", i), Scenario: "Two people meet.",
-				Participants: [2]episode.Participant{{ID: "a", Name: "Ann", Goal: "Greet."}, {ID: "b", Name: "Bob O'Hara", Goal: "Greet <back>."}},
+				Participants: [2]episode.Participant{{ID: "a", Name: "Ann", Goal: "Greet & be greeted."}, {ID: "b", Name: "Bob O'Hara", Goal: "Greet <back>."}},
 			},
 			Models: [3]string{"judge", model, "partner"}, Tag: "test",
 		})
@@ -135,8 +135,8 @@ func TestInterruptedPlayGoesOn(t *testing.T) {
 	startWith(t, q, map[jobs.Kind]jobs.Handler{jobs.Play: func(ctx context.Context, payload []byte) ([]byte, error) {
 		if played.Add(1) == 2 {
 			interrupt()
-			time.Sleep(20 * time.Millisecond) // the program gives up meanwhile
 		}
+		time.Sleep(20 * time.Millisecond) // the program gives up meanwhile
 		return handler(ctx, payload)
 	}})
 	models := []string{"a", "bb", "ccc", "dddd", "eeeee", "ffffff"}

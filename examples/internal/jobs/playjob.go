@@ -1,11 +1,11 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/socialrl/socialrl/episode"
@@ -19,13 +19,13 @@ type performance struct {
 	Models     [3]string       `json:"models"`
 	Tag        string          `json:"tag"`
 	Trial      int             `json:"trial"`
-	Episode    json.RawMessage `json:"episode,omitempty"` // to be judged
+	Episode    string          `json:"episode,omitempty"` // to be judged, as a line of JSON: a text within JSON keeps every byte
 }
 
 // performed is the result of such a job.
 type performed struct {
-	Episode json.RawMessage `json:"episode,omitempty"`
-	Error   string          `json:"error,omitempty"`
+	Episode string `json:"episode,omitempty"` // as a line of JSON
+	Error   string `json:"error,omitempty"`
 }
 
 // Troupe is who plays and judges the matches of one production.
@@ -79,7 +79,7 @@ func (t *troupes) get(ctx context.Context, production json.RawMessage) (*Troupe,
 
 // perform plays a match, or judges an episode.
 func (t *Troupe) perform(ctx context.Context, p performance) (*episode.Episode, error) {
-	if p.Episode != nil {
+	if p.Episode != "" {
 		return t.judge(ctx, p.Episode)
 	}
 	m := episode.Match{Scene: p.Scene, Models: p.Models, Tag: p.Tag, Trial: p.Trial}
@@ -94,7 +94,7 @@ func (t *Troupe) perform(ctx context.Context, p performance) (*episode.Episode, 
 	return results[0].Episode, results[0].Err
 }
 
-func (t *Troupe) judge(ctx context.Context, line []byte) (*episode.Episode, error) {
+func (t *Troupe) judge(ctx context.Context, line string) (*episode.Episode, error) {
 	e, err := readEpisode(line)
 	if err != nil {
 		return nil, err
@@ -135,21 +135,21 @@ func unpack(text []byte) (*episode.Episode, error) {
 	if out.Error != "" {
 		failure = errors.New(out.Error)
 	}
-	if out.Episode == nil {
+	if out.Episode == "" {
 		return nil, failure
 	}
 	e, err := readEpisode(out.Episode)
 	return e, errors.Join(err, failure)
 }
 
-func writeEpisode(e *episode.Episode) (json.RawMessage, error) {
-	var line bytes.Buffer
+func writeEpisode(e *episode.Episode) (string, error) {
+	var line strings.Builder
 	err := episode.WriteJSONL(&line, e)
-	return bytes.TrimSpace(line.Bytes()), err
+	return line.String(), err
 }
 
-func readEpisode(line []byte) (*episode.Episode, error) {
-	for e, err := range episode.ReadJSONL(bytes.NewReader(line)) {
+func readEpisode(line string) (*episode.Episode, error) {
+	for e, err := range episode.ReadJSONL(strings.NewReader(line)) {
 		return e, err
 	}
 	return nil, errors.New("a job without an episode")

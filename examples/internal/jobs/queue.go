@@ -146,7 +146,7 @@ func (q *Queue) Forget(j Job) error {
 // done stays, and so does its result.
 func (q *Queue) Withdraw(j Job) error {
 	info, err := q.info(j)
-	if err != nil || info == nil || info.State == asynq.TaskStateCompleted {
+	if err != nil || info == nil || info.State == asynq.TaskStateActive || info.State == asynq.TaskStateCompleted {
 		return err
 	}
 	return q.Forget(j)
