@@ -53,10 +53,46 @@
 // count from 0 over both agents. An utterance and a training item of the same
 // agent and turn belong together; nothing assumes that speakers alternate.
 //
+// # Profiles
+//
+// [Profiles] are who can play and what: agents, environments, relationships and
+// pairings, read from a folder ([LoadProfiles]) or from a database of SOTOPIA
+// ([LoadProfilesRedis]). [Profiles.Scene] makes a [Scene] of an environment and two
+// agents, in which each knows of the other what their relationship allows;
+// [Profiles.PairingsFor] returns the pairings of an environment, or draws some that
+// fit its constraints where there are none; [Profiles.Benchmark] names the
+// environments of a benchmark, hard and all among them.
+//
+// # Play
+//
+// [Play] has two agents act until one leaves, nothing happens any more, or the turns
+// are used up; [WithOrder] says whether they act in turn ([RoundRobin]), both at
+// once without knowing of each other ([Simultaneous]), or as drawn from a seed
+// ([RandomOrder]). Agents are chat models ([LLMAgent]), the best of what one proposes
+// ([BestOfN]), lines written before ([Script]) and people ([Human]). A reply that is
+// no action is put into form once, and does nothing where that fails; what became of
+// replies is counted in the episode, see [Episode.Replies].
+//
+// # Batches
+//
+// A [Batch] plays many matches at once, each as a [Match] says, keeps every episode
+// the moment it ends, and plays none that its store has: run again after a crash it
+// goes on where it was. [BothSeats] makes the matches that evaluate a model beside
+// another.
+//
+// # Endpoints
+//
+// [Endpoints] opens chat models by the names that evaluations of SOTOPIA use: a plain
+// name is a model of the default endpoint, custom/NAME@URL one at another. Calls at
+// one endpoint share a limit. Where an endpoint refuses a JSON schema, [Remote] asks
+// it for a plainer one, then for a JSON object, then for text.
+//
 // # Concurrency
 //
-// Stores, [Remote] and [PromptTemplate] are safe for concurrent use, and stores
-// for use by several processes. An [Episode] may be read by many goroutines.
+// Stores, [Remote], [Endpoints] and [PromptTemplate] are safe for concurrent use, and
+// stores for use by several processes. An [Episode] may be read by many goroutines,
+// and so may [Profiles]. The agents of matches that are played at once must be safe
+// to share, or not be shared.
 //
 // # Determinism
 //

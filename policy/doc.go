@@ -36,6 +36,17 @@
 // A [Constraint] keeps replies to a form: [Vocabulary.JSONSchema] makes one of a JSON
 // schema, under which every reply is a complete value within its limit of tokens.
 //
+// # Agents
+//
+// A [Local] is a policy as a chat model, for an episode.LLMAgent to play with. All
+// episodes that are played at once share its batches, and each agent's next prompt
+// finds its last one in the cache:
+//
+//	local, err := policy.NewLocal(p, policy.LocalOptions{})
+//	defer local.Close()
+//	agent := &episode.LLMAgent{LLM: local, Seed: 1}
+//	e, err := episode.Play(ctx, scene, []episode.Agent{agent, agent})
+//
 // # Serving
 //
 // A [Server] is an http.Handler with OpenAI's API over a base and its adapters:
