@@ -148,6 +148,9 @@ func (a *Arena) Play(ctx context.Context, name string, matches []episode.Match, 
 		}
 		bar.Set(done, note(counts))
 	}}
+	if a.Players.human {
+		b.Concurrency = 1 // a person plays one episode at a time
+	}
 	if a.Redis != "" {
 		return a.playElsewhere(ctx, name, b, matches, bar)
 	}

@@ -13,7 +13,7 @@
 //	local:DIR        the same with the adapter in DIR
 //	gpt-4o           a model of the default endpoint
 //	custom/NAME@URL  a model of another endpoint
-//	human            a person at the terminal
+//	human            a person at the terminal, one episode at a time
 //
 // with bestN: before it for the best of N replies by the reward model of
 // -reward-model, and NAME= before that for the name that it has in stores and

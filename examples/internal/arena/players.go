@@ -29,6 +29,7 @@ type Players struct {
 	specs    map[string]string // what players were opened by, by their names
 	scorer   episode.ActionScorer
 	template *episode.PromptTemplate
+	human    bool // somebody plays at the terminal
 }
 
 func newPlayers(s Settings, in io.Reader, out io.Writer) *Players {
@@ -85,8 +86,7 @@ func (p *Players) Open(spec string) (episode.Player, error) {
 		return p.elsewhere(name, model)
 	}
 	if model == humanName {
-		h := &episode.Human{In: p.in, Out: p.out}
-		return episode.Player{Model: name, New: func() episode.Agent { return h }}, nil
+		return p.person(name)
 	}
 	agent, err := p.agent(model)
 	if err != nil {
@@ -101,6 +101,16 @@ func (p *Players) Open(spec string) (episode.Player, error) {
 	}
 	best := &episode.BestOfN{Agent: agent, Scorer: scorer, N: n}
 	return episode.Player{Model: name, New: func() episode.Agent { return best }}, nil
+}
+
+// person returns the player at the terminal, of whom there is one.
+func (p *Players) person(name string) (episode.Player, error) {
+	if p.human {
+		return episode.Player{}, cli.Usagef("both players are human, and there is one terminal")
+	}
+	p.human = true
+	h := &episode.Human{In: p.in, Out: p.out}
+	return episode.Player{Model: name, New: func() episode.Agent { return h }}, nil
 }
 
 // elsewhere returns a player that is on other machines.
