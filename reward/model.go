@@ -114,17 +114,28 @@ func (m *RewardModel) Close() {
 // the others as the chat template writes Item.Input and Text. Prompts, and whatever
 // else samples begin with alike, are computed once. A sample that is too long is NaN.
 func (m *RewardModel) Score(ctx context.Context, samples []Sample) ([]float64, error) {
-	out := make([]float64, len(samples))
+	r := reader{RewardModel: m}
+	return m.scoreEach(ctx, len(samples), func(i int) (policy.Example, error) {
+		e, err := r.example(samples[i])
+		if err != nil {
+			return e, fmt.Errorf("reward: sample %d: %w", i, err)
+		}
+		return e, nil
+	})
+}
+
+// scoreEach returns the scores of n examples, NaN for one that is too long.
+func (m *RewardModel) scoreEach(ctx context.Context, n int, example func(i int) (policy.Example, error)) ([]float64, error) {
+	out := make([]float64, n)
 	var examples []policy.Example
 	var at []int
-	r := reader{RewardModel: m}
-	for i, s := range samples {
-		e, err := r.example(s)
+	for i := range n {
+		e, err := example(i)
 		switch {
 		case errors.Is(err, policy.ErrTooLong):
 			out[i] = math.NaN()
 		case err != nil:
-			return nil, fmt.Errorf("reward: sample %d: %w", i, err)
+			return nil, err
 		default:
 			examples, at = append(examples, e), append(at, i)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/socialrl/socialrl/policy"
@@ -19,27 +18,15 @@ func (m *RewardModel) ScoreReplies(ctx context.Context, chat []tokenizer.Message
 	if tok == nil {
 		return nil, errors.New("reward: the base model has no tokenizer")
 	}
-	out := make([]float64, len(replies))
-	var examples []policy.Example
-	var at []int
-	for i, reply := range replies {
-		text, err := tok.Render(append(chat[:len(chat):len(chat)], tokenizer.Message{Role: "assistant", Content: reply}))
+	return m.scoreEach(ctx, len(replies), func(i int) (policy.Example, error) {
+		text, err := tok.Render(append(chat[:len(chat):len(chat)], tokenizer.Message{Role: "assistant", Content: replies[i]}))
 		if err != nil {
-			return nil, fmt.Errorf("reward: reply %d: %w", i, err)
+			return policy.Example{}, fmt.Errorf("reward: reply %d: %w", i, err)
 		}
 		tokens := tok.Encode(strings.TrimSuffix(text, "\n"))
 		if len(tokens) > m.maxLength {
-			out[i] = math.NaN()
-			continue
+			return policy.Example{}, policy.ErrTooLong
 		}
-		examples, at = append(examples, policy.Example{Tokens: tokens, First: len(tokens)}), append(at, i)
-	}
-	scores, err := m.scores(ctx, examples)
-	if err != nil {
-		return nil, err
-	}
-	for k, v := range scores {
-		out[at[k]] = v
-	}
-	return out, nil
+		return policy.Example{Tokens: tokens, First: len(tokens)}, nil
+	})
 }

@@ -2,34 +2,20 @@ package reward
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
-	"github.com/socialrl/socialrl/internal/fixtures"
 )
 
 // The report's figures on the published episodes are those of scipy, and its seats'
 // those of [Summarize].
 func TestReportEqualsTheReference(t *testing.T) {
-	text, err := os.ReadFile(fixtures.Path(t, "eval", "episodes.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want map[string]struct {
-		Count, Settings int
-		All             map[episode.Dimension]struct{ Mean, Margin float64 }
-		Seat1, Seat2    SeatSummary
-	}
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
+	want := publishedFigures(t)
 	r, err := NewReport(publishedEpisodes(t), ReportOptions{Resamples: 200})
 	if err != nil {
 		t.Fatal(err)

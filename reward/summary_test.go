@@ -13,18 +13,7 @@ import (
 
 // The statistics of the published episodes equal those of scipy.
 func TestSummarizeEqualsTheReference(t *testing.T) {
-	text, err := os.ReadFile(fixtures.Path(t, "eval", "episodes.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want map[string]struct {
-		Count, Settings int
-		All             map[episode.Dimension]struct{ Mean, Margin float64 }
-		Seat1, Seat2    SeatSummary
-	}
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
+	want := publishedFigures(t)
 	got, err := Summarize(publishedEpisodes(t))
 	if err != nil {
 		t.Fatal(err)
@@ -95,4 +84,25 @@ func TestSummarizeCountsWhatFailed(t *testing.T) {
 	if _, err := Summarize([]*episode.Episode{{ID: "y"}}); err == nil {
 		t.Error("an episode without models is summarised")
 	}
+}
+
+// modelFigures are what scipy made of one model's episodes.
+type modelFigures struct {
+	Count, Settings int
+	All             map[episode.Dimension]struct{ Mean, Margin float64 }
+	Seat1, Seat2    SeatSummary
+}
+
+// publishedFigures reads the figures of the published episodes, by model.
+func publishedFigures(t *testing.T) map[string]modelFigures {
+	t.Helper()
+	text, err := os.ReadFile(fixtures.Path(t, "eval", "episodes.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var figures map[string]modelFigures
+	if err := json.Unmarshal(text, &figures); err != nil {
+		t.Fatal(err)
+	}
+	return figures
 }

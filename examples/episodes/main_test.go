@@ -28,15 +28,6 @@ func write(t *testing.T, name, text string) string {
 	return clitest.WriteFile(t, t.TempDir(), name, text)
 }
 
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 func must(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	code, stdout, stderr := command.Run(stdin, args...)
@@ -66,7 +57,7 @@ func roundTrip(t *testing.T, source string) {
 			t.Errorf("the password is shown:\n%s", stderr)
 		}
 	}
-	want, got := sortedLines(read(t, source)), sortedLines(read(t, out))
+	want, got := sortedLines(clitest.ReadFile(t, source)), sortedLines(clitest.ReadFile(t, out))
 	if !slices.Equal(got, want) {
 		t.Errorf("%d lines in, %d out, or changed ones", len(want), len(got))
 	}
@@ -174,12 +165,12 @@ func TestBadLine(t *testing.T) {
 	t.Parallel()
 	bad, out := write(t, "bad.jsonl", "{\"episode_id\": 1}\n"+three), write(t, "out.jsonl", "old\n")
 	code, _, stderr := command.Run("", "-from", bad, "-to", out)
-	if code != 1 || !strings.Contains(stderr, "\nepisodes: "+bad+":1: ") || read(t, out) != "old\n" {
+	if code != 1 || !strings.Contains(stderr, "\nepisodes: "+bad+":1: ") || clitest.ReadFile(t, out) != "old\n" {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	_, stderr = must(t, "", "-from", bad, "-to", out, "-skip-bad")
-	if read(t, out) != three || !strings.Contains(stderr, "3 episodes, 1 passed over") {
-		t.Errorf("%s%s", stderr, read(t, out))
+	if clitest.ReadFile(t, out) != three || !strings.Contains(stderr, "3 episodes, 1 passed over") {
+		t.Errorf("%s%s", stderr, clitest.ReadFile(t, out))
 	}
 }
 

@@ -20,20 +20,7 @@ var command clitest.Program = run
 // folder holds the model of the tests.
 var folder string
 
-func TestMain(m *testing.M) {
-	command.Child()
-	os.Exit(func() int {
-		var err error
-		if folder, err = os.MkdirTemp("", "evaluate"); err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(folder)
-		if err := arenatest.WriteModel(folder); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { arenatest.Main(m, command, &folder) }
 
 // flags are those of an evaluation of two local policies by a judge.
 func flags(judge string, more ...string) []string {

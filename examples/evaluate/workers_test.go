@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/socialrl/socialrl/examples/internal/arena/arenatest"
+	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/examples/internal/jobs"
 	"github.com/socialrl/socialrl/examples/internal/jobs/jobstest"
 	"github.com/socialrl/socialrl/internal/redistest"
@@ -91,16 +92,7 @@ func TestWorkersGiveTheSameTable(t *testing.T) {
 	if d := cmp.Diff(want, r.table); d != "" {
 		t.Errorf("the tables differ:\n%s", d)
 	}
-	if whole, workers := read(t, in("whole.jsonl")), read(t, in("workers.jsonl")); whole != workers {
+	if whole, workers := clitest.ReadFile(t, in("whole.jsonl")), clitest.ReadFile(t, in("workers.jsonl")); whole != workers {
 		t.Error("the episodes differ")
 	}
-}
-
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -23,20 +22,7 @@ var command clitest.Program = run
 // folder holds the models of the tests.
 var folder string
 
-func TestMain(m *testing.M) {
-	command.Child()
-	os.Exit(func() int {
-		var err error
-		if folder, err = os.MkdirTemp("", "selfplay"); err != nil {
-			panic(err)
-		}
-		defer os.RemoveAll(folder)
-		if err := arenatest.WriteModel(folder); err != nil {
-			panic(err)
-		}
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { arenatest.Main(m, command, &folder) }
 
 // flags are those of short episodes of the model in n of the miniature world's scenes.
 func flags(n int, more ...string) []string {
@@ -62,15 +48,6 @@ func readAll(t *testing.T, path string) []*episode.Episode {
 	return all
 }
 
-func read(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // Killed and started again, the program plays what is missing, and leaves the file and
 // the summary of a run that nothing happened to.
 func TestSelfplayGoesOnAfterKill(t *testing.T) {
@@ -94,7 +71,7 @@ func TestSelfplayGoesOnAfterKill(t *testing.T) {
 		if code != 0 || got != want || !strings.Contains(stderr, " stored") {
 			t.Fatalf("exit code %d\n%s%s\nwant %s", code, got, stderr, want)
 		}
-		if d := cmp.Diff(read(t, filepath.Join(dir, "whole.jsonl")), read(t, filepath.Join(dir, "broken.jsonl"))); d != "" {
+		if d := cmp.Diff(clitest.ReadFile(t, filepath.Join(dir, "whole.jsonl")), clitest.ReadFile(t, filepath.Join(dir, "broken.jsonl"))); d != "" {
 			t.Error(d)
 		}
 	}

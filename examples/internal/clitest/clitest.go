@@ -80,3 +80,13 @@ func WriteFile(t *testing.T, dir, name, text string) string {
 	}
 	return path
 }
+
+// ReadFile returns what a file holds.
+func ReadFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -3992,96 +3992,96 @@ by1_done:
 	RET
 
 // func transposePart16AVX512(dst *uint32, ds int, src *uint32, ss int, rows int, cols int)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
 TEXT ·transposePart16AVX512(SB), NOSPLIT, $0-48
-	MOVQ        dst+0(FP), AX
-	MOVQ        ds+8(FP), CX
-	MOVQ        src+16(FP), DX
-	MOVQ        ss+24(FP), BX
-	MOVQ        rows+32(FP), SI
-	MOVQ        cols+40(FP), DI
-	SHLQ        $0x02, CX
-	SHLQ        $0x02, BX
-	MOVQ        $-1, R8
-	BZHIQ       DI, R8, R8
-	KMOVW       R8, K1
-	VPXORD      Z0, Z0, Z0
-	VPXORD      Z1, Z1, Z1
-	VPXORD      Z2, Z2, Z2
-	VPXORD      Z3, Z3, Z3
-	VPXORD      Z4, Z4, Z4
-	VPXORD      Z5, Z5, Z5
-	VPXORD      Z6, Z6, Z6
-	VPXORD      Z7, Z7, Z7
-	VPXORD      Z8, Z8, Z8
-	VPXORD      Z9, Z9, Z9
-	VPXORD      Z10, Z10, Z10
-	VPXORD      Z11, Z11, Z11
-	VPXORD      Z12, Z12, Z12
-	VPXORD      Z13, Z13, Z13
-	VPXORD      Z14, Z14, Z14
-	VPXORD      Z15, Z15, Z15
-	VMOVDQU32.Z (DX), K1, Z0
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z1
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z2
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z3
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z4
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z5
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z6
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z7
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z8
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z9
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z10
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z11
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z12
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z13
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z14
-	ADDQ        BX, DX
-	SUBQ        $0x01, SI
-	JZ          loaded
-	VMOVDQU32.Z (DX), K1, Z15
+	MOVQ      dst+0(FP), AX
+	MOVQ      ds+8(FP), CX
+	MOVQ      src+16(FP), DX
+	MOVQ      ss+24(FP), BX
+	MOVQ      rows+32(FP), SI
+	MOVQ      cols+40(FP), DI
+	SHLQ      $0x02, CX
+	SHLQ      $0x02, BX
+	MOVQ      $-1, R8
+	BZHIQ     DI, R8, R8
+	KMOVW     R8, K1
+	VXORPS    Z0, Z0, Z0
+	VXORPS    Z1, Z1, Z1
+	VXORPS    Z2, Z2, Z2
+	VXORPS    Z3, Z3, Z3
+	VXORPS    Z4, Z4, Z4
+	VXORPS    Z5, Z5, Z5
+	VXORPS    Z6, Z6, Z6
+	VXORPS    Z7, Z7, Z7
+	VXORPS    Z8, Z8, Z8
+	VXORPS    Z9, Z9, Z9
+	VXORPS    Z10, Z10, Z10
+	VXORPS    Z11, Z11, Z11
+	VXORPS    Z12, Z12, Z12
+	VXORPS    Z13, Z13, Z13
+	VXORPS    Z14, Z14, Z14
+	VXORPS    Z15, Z15, Z15
+	VMOVUPS.Z (DX), K1, Z0
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z1
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z2
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z3
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z4
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z5
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z6
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z7
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z8
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z9
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z10
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z11
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z12
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z13
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z14
+	ADDQ      BX, DX
+	SUBQ      $0x01, SI
+	JZ        loaded
+	VMOVUPS.Z (DX), K1, Z15
 
 loaded:
 	VPUNPCKLDQ  Z1, Z0, Z16
@@ -4148,67 +4148,67 @@ loaded:
 	VSHUFI32X4  $0xdd, Z9, Z5, Z5
 	VSHUFI32X4  $0x88, Z8, Z0, Z9
 	VSHUFI32X4  $0xdd, Z8, Z0, Z0
-	VMOVDQU32   Z12, (AX)
+	VMOVUPS     Z12, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z14, (AX)
+	VMOVUPS     Z14, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z15, (AX)
+	VMOVUPS     Z15, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z11, (AX)
+	VMOVUPS     Z11, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z16, (AX)
+	VMOVUPS     Z16, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z6, (AX)
+	VMOVUPS     Z6, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z7, (AX)
+	VMOVUPS     Z7, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z9, (AX)
+	VMOVUPS     Z9, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z4, (AX)
+	VMOVUPS     Z4, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z10, (AX)
+	VMOVUPS     Z10, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z3, (AX)
+	VMOVUPS     Z3, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z13, (AX)
+	VMOVUPS     Z13, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z2, (AX)
+	VMOVUPS     Z2, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z1, (AX)
+	VMOVUPS     Z1, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z5, (AX)
+	VMOVUPS     Z5, (AX)
 	ADDQ        CX, AX
 	SUBQ        $0x01, DI
 	JZ          done
-	VMOVDQU32   Z0, (AX)
+	VMOVUPS     Z0, (AX)
 
 done:
 	VZEROUPPER

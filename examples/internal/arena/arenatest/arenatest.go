@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
@@ -23,6 +24,24 @@ import (
 
 // Template is the prompt that the model of [WriteModel] has learned with.
 const Template = "{history}\n{agent}:"
+
+// Main is the TestMain of such a program: it runs the program itself where a test has
+// started it as a child, and otherwise the tests, with the models of [WriteModel] in a
+// folder that it names.
+func Main(m *testing.M, command clitest.Program, folder *string) {
+	command.Child()
+	os.Exit(func() int {
+		var err error
+		if *folder, err = os.MkdirTemp("", "arena"); err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(*folder)
+		if err := WriteModel(*folder); err != nil {
+			panic(err)
+		}
+		return m.Run()
+	}())
+}
 
 // WriteModel trains a model of the miniature world to talk, and writes to dir the
 // model itself (model), a LoRA adapter that talks otherwise (adapter), and the file

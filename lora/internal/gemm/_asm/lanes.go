@@ -25,9 +25,9 @@ func zmm() *lanes {
 	}
 }
 
-// ymm is AVX2 with FMA.
-func ymm() *lanes {
-	table := maskTable("maskTableAVX2")
+// ymm is AVX2 with FMA; its masks lie in a table of that name.
+func ymm(tableName string) *lanes {
+	table := maskTable(tableName)
 	return &lanes{
 		suffix: "AVX2", width: 8, register: YMM,
 		rest: func(n reg.GPVirtual) reg.Register {

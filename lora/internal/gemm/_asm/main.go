@@ -46,7 +46,7 @@ func main() {
 	case "vec512":
 		vectors(zmm())
 	case "vec2":
-		vectors(ymm())
+		vectors(ymm("maskTableAVX2"))
 	default:
 		log.Fatalf("asm: unknown set of kernels %q", *set)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -45,7 +47,7 @@ func strided512() {
 			RET()
 		}
 	}
-	transposePart512()
+	zmm().transposePart(func(row []reg.VecVirtual) iter.Seq2[int, reg.VecVirtual] { return slices.All(columns512(row)) })
 }
 
 // setMasks covers the first cols columns with one opmask a vector.
@@ -101,7 +103,7 @@ func strided2() {
 		VZEROUPPER()
 		RET()
 	}
-	transposePart2()
+	ymm("partTableAVX2").transposePart(columns2)
 }
 
 func (t *stridedTile) begin(name, size string) {
@@ -215,79 +217,37 @@ func (t *stridedTile) fetch() {
 	}
 }
 
-// transposePart512 emits the transposition of the edge of a matrix.
-func transposePart512() {
-	TEXT(transposePartName+"16AVX512", NOSPLIT, partialSignature)
-	Doc(transposePartName + "16AVX512 is transposePartGo for up to 16 rows and columns, and sets 16 words of each row of dst.")
+// transposePart emits the transposition of the edge of a matrix, of which columns
+// gives those of a whole block.
+func (l *lanes) transposePart(columns func([]reg.VecVirtual) iter.Seq2[int, reg.VecVirtual]) {
+	name := fmt.Sprintf("%s%d%s", transposePartName, l.width, l.suffix)
+	TEXT(name, NOSPLIT, partialSignature)
+	Doc(fmt.Sprintf("%s is transposePartGo for up to %d rows and columns, and sets %d words of each row of dst.", name, l.width, l.width))
 	dst, ds, src, ss := argument("dst"), argument("ds"), argument("src"), argument("ss")
 	rows, cols := argument("rows"), argument("cols")
 	SHLQ(Imm(2), ds)
 	SHLQ(Imm(2), ss)
-	bits, mask := GP64(), K()
-	MOVQ(I64(-1), bits)
-	BZHIQ(cols, bits, bits)
-	KMOVW(bits.As32(), mask)
-	row := make([]reg.VecVirtual, 16)
+	mask, last := l.rest(cols), l.width-1
+	row := make([]reg.VecVirtual, l.width)
 	for i := range row {
-		row[i] = ZMM()
-		VPXORD(row[i], row[i], row[i])
-	}
-	for i := range row {
-		VMOVDQU32_Z(Mem{Base: src}, mask, row[i])
-		if i < 15 {
-			ADDQ(ss, src)
-			SUBQ(Imm(1), rows)
-			JZ(LabelRef("loaded"))
-		}
-	}
-	Label("loaded")
-	for c, column := range columns512(row) {
-		VMOVDQU32(column, Mem{Base: dst})
-		if c < 15 {
-			ADDQ(ds, dst)
-			SUBQ(Imm(1), cols)
-			JZ(LabelRef("done"))
-		}
-	}
-	Label("done")
-	VZEROUPPER()
-	RET()
-}
-
-func transposePart2() {
-	table := maskTable("partTableAVX2")
-	TEXT(transposePartName+"8AVX2", NOSPLIT, partialSignature)
-	Doc(transposePartName + "8AVX2 is transposePartGo for up to 8 rows and columns, and sets 8 words of each row of dst.")
-	dst, ds, src, ss := argument("dst"), argument("ds"), argument("src"), argument("ss")
-	rows, cols := argument("rows"), argument("cols")
-	SHLQ(Imm(2), ds)
-	SHLQ(Imm(2), ss)
-	base, skip, mask := GP64(), GP64(), YMM()
-	LEAQ(table, base)
-	MOVQ(U64(8), skip)
-	SUBQ(cols, skip)
-	VMOVUPS(Mem{Base: base, Index: skip, Scale: 4}, mask)
-	row := make([]reg.VecVirtual, 8)
-	for i := range row {
-		row[i] = YMM()
+		row[i] = l.register()
 		VXORPS(row[i], row[i], row[i])
 	}
-	for i := range row {
-		VMASKMOVPS(Mem{Base: src}, mask, row[i])
-		if i < 7 {
-			ADDQ(ss, src)
-			SUBQ(Imm(1), rows)
-			JZ(LabelRef("loaded"))
+	next := func(i int, pointer, stride, left reg.GPVirtual, done string) {
+		if i < last {
+			ADDQ(stride, pointer)
+			SUBQ(Imm(1), left)
+			JZ(LabelRef(done))
 		}
 	}
+	for i := range row {
+		l.loadRest(Mem{Base: src}, mask, row[i])
+		next(i, src, ss, rows, "loaded")
+	}
 	Label("loaded")
-	for c, column := range columns2(row) {
+	for c, column := range columns(row) {
 		VMOVUPS(column, Mem{Base: dst})
-		if c < 7 {
-			ADDQ(ds, dst)
-			SUBQ(Imm(1), cols)
-			JZ(LabelRef("done"))
-		}
+		next(c, dst, ds, cols, "done")
 	}
 	Label("done")
 	VZEROUPPER()
