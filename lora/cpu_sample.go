@@ -303,3 +303,6 @@ func (s *sampleScratch) logProb(logits []float32, token int, temperature float64
 	}
 	return float64(s.z[token]) - state.lse()
 }
+
+// sampleScratch is the room of Sample: none, workers have their own.
+func (e *cpuEngine) sampleScratch(arena, View) {}

@@ -1,19 +1,36 @@
 package lora
 
-// dry is what [Dry] returns. What it lacks belongs to the other engine, which refuses
-// views of this one.
+import "gorgonia.org/tensor"
+
+// dry is what [Dry] and [OpenDry] return.
 type dry struct {
-	Engine
+	tensor.Engine
+	holder
 	arenaCount
 	needs scratcher
+	name  string
+}
+
+var _ Engine = (*dry)(nil)
+
+// holder is the part of [Memory] that makes what lasts.
+type holder interface {
+	NewView(rows, cols int) View
+	FreeView(View)
+	NewWeight(t Tensor, kind Kind) (Weight, error)
+	ViewWeight(v View) Weight
+	Stats() MemoryStats
 }
 
 // Dry returns an engine that computes nothing in place of e: its operations only go
 // through the arena as e's do, so that Stats().ArenaPeak says afterwards what the same
-// calls take there. Views and weights of e may be arguments; no number is read or
-// written. What a forward and a backward pass call is there, and nothing else.
+// calls take there. Views and weights are e's own; no number is read or written.
 func Dry(e Engine) Engine {
-	d := &dry{Engine: e, arenaCount: arenaCount{size: 4}, needs: noScratch{}}
+	d := &dry{Engine: e, holder: e, arenaCount: arenaCount{size: 4}, needs: noScratch{}, name: "dry " + e.Name()}
+	if of, ok := e.(*dry); ok {
+		d.needs, d.name, d.size = of.needs, of.name, of.size
+		return d
+	}
 	if n, ok := e.(scratcher); ok {
 		d.needs = n
 	}
@@ -38,6 +55,7 @@ type scratcher interface {
 	rmsNormBackScratch(m arena, x View)
 	attentionBackScratch(m arena, q View, s HeadShape)
 	headScratch(m arena, h View, w Weight)
+	sampleScratch(m arena, logits View)
 }
 
 // noScratch is what an engine needs whose operations take no room.
@@ -48,6 +66,7 @@ func (noScratch) linearBackScratch(arena, View, View, View, *Linear) {}
 func (noScratch) rmsNormBackScratch(arena, View)                     {}
 func (noScratch) attentionBackScratch(arena, View, HeadShape)        {}
 func (noScratch) headScratch(arena, View, Weight)                    {}
+func (noScratch) sampleScratch(arena, View)                          {}
 
 // arenaCount is an arena without memory.
 type arenaCount struct {
@@ -77,23 +96,20 @@ func (c *arenaCount) Reset(to Mark) { c.end = int(to) }
 // Reserve does nothing.
 func (c *arenaCount) Reserve(int64) {}
 
-// Stats returns what was counted.
-func (c *arenaCount) Stats() MemoryStats {
-	return MemoryStats{Arena: int64(c.end) * c.size, ArenaPeak: int64(c.peak) * c.size}
-}
-
 // Name says in place of which engine this is.
-func (d *dry) Name() string { return "dry " + d.Engine.Name() }
+func (d *dry) Name() string { return d.name }
+
+// Stats returns what was counted in the arena, beside what the holder holds.
+func (d *dry) Stats() MemoryStats {
+	s := d.holder.Stats()
+	s.Arena, s.ArenaPeak = int64(d.end)*d.size, int64(d.peak)*d.size
+	return s
+}
 
 // The methods below are those of the engine interfaces without their work.
 
-func (d *dry) Temp(rows, cols int) View { return d.arenaCount.Temp(rows, cols) }
-func (d *dry) Mark() Mark               { return d.arenaCount.Mark() }
-func (d *dry) Reset(to Mark)            { d.arenaCount.Reset(to) }
-func (d *dry) Reserve(bytes int64)      { d.arenaCount.Reserve(bytes) }
-func (d *dry) Stats() MemoryStats       { return d.arenaCount.Stats() }
-func (d *dry) Sync() error              { return nil }
-func (d *dry) Close() error             { return nil }
+func (d *dry) Sync() error  { return nil }
+func (d *dry) Close() error { return nil }
 
 func (d *dry) Write(View, []float32)      {}
 func (d *dry) Read([]float32, View) error { return nil }
@@ -133,3 +149,10 @@ func (d *dry) LogProbs(_ *HeadOutput, h View, w Weight, _ []HeadTarget, _ float6
 func (d *dry) LogProbsBack(_, _, h View, w Weight, _ []HeadTarget, _, _ []float64, _ float64) {
 	d.needs.headScratch(d, h, w)
 }
+
+func (d *dry) Sample(_ []int32, _ []float64, logits View, _ []Sampling) error {
+	d.needs.sampleScratch(d, logits)
+	return nil
+}
+
+func (d *dry) AdamWStep(View, View, View, View, AdamWStep) {}

@@ -90,6 +90,7 @@ type MemoryStats struct {
 	Views     int64 // made by NewView: adapters, gradients, moments, caches
 	Arena     int64 // in the arena now
 	ArenaPeak int64 // the most that ever was in the arena
+	Staging   int64 // of the device for transfers and libraries, whatever is computed; 0 on the host
 }
 
 // Kind is the precision in which a frozen weight is kept.

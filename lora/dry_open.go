@@ -1,0 +1,124 @@
+package lora
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/socialrl/socialrl/lora/internal/gemm"
+	"gorgonia.org/tensor"
+)
+
+// OpenDry returns an engine that holds and computes nothing, and counts what the engine
+// of a name would hold: Stats says what the weights, views and temporary matrices of the
+// same calls take there. It needs no device, and of a tensor that becomes a weight no
+// more than name, shape and form: Data may be nil. Numbers that operations return are 0.
+//
+// Names are those of [Open]. Variants of the CPU and numbers of GPUs make no difference.
+func OpenDry(name string) (Engine, error) {
+	family, _, _ := strings.Cut(name, ":")
+	f, known := dryFamilies[family]
+	if !known {
+		return nil, fmt.Errorf("lora: unknown engine %q, allowed are %s", name, engineNames)
+	}
+	return &dry{
+		Engine: tensor.StdEng{}, holder: &ledger{size: f.size, weightBytes: f.weightBytes, staging: f.staging},
+		arenaCount: arenaCount{size: f.size}, needs: f.needs, name: "dry " + name,
+	}, nil
+}
+
+// dryFamily is what a family of engines needs for its work.
+type dryFamily struct {
+	size        int64 // bytes of an element
+	staging     int64 // bytes that an engine holds whatever it computes
+	weightBytes func(kind Kind, out, in int) int64
+	needs       scratcher
+}
+
+// dryFamilies holds the families of engines by the first part of their names.
+var dryFamilies = map[string]dryFamily{
+	"cpu":     {size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
+	"float64": {size: 8, weightBytes: func(_ Kind, out, in int) int64 { return 8 * int64(out) * int64(in) }, needs: noScratch{}},
+}
+
+// ledger counts weights and views.
+type ledger struct {
+	size, staging  int64
+	weights, views int64 // bytes
+	weightBytes    func(kind Kind, out, in int) int64
+}
+
+// NewView counts a matrix.
+func (l *ledger) NewView(rows, cols int) View {
+	require(rows >= 0 && cols >= 0, "lora: NewView: negative shape")
+	l.views += int64(rows) * int64(cols) * l.size
+	return View{Buf: dryBuffer{}, Rows: rows, Cols: cols, Stride: cols}
+}
+
+// FreeView takes back what NewView counted.
+func (l *ledger) FreeView(v View) { l.views -= int64(v.Len()) * l.size }
+
+// NewWeight counts a weight.
+func (l *ledger) NewWeight(t Tensor, kind Kind) (Weight, error) {
+	out, in, err := weightShape(t, kind)
+	if err != nil {
+		return nil, err
+	}
+	if t.NF4 != nil && (kind == NF4 || kind == NF4Single) {
+		kind = t.NF4.kind()
+	}
+	w := &dryWeight{out: out, in: in, kind: kind, bytes: l.weightBytes(kind, out, in), owner: l}
+	l.weights += w.bytes
+	return w, nil
+}
+
+// ViewWeight makes a weight of a view.
+func (l *ledger) ViewWeight(v View) Weight { return &dryWeight{out: v.Rows, in: v.Cols, owner: l} }
+
+// Stats returns what was counted.
+func (l *ledger) Stats() MemoryStats {
+	return MemoryStats{Weights: l.weights, Views: l.views, Staging: l.staging}
+}
+
+// dryWeight is a weight that a ledger counts.
+type dryWeight struct {
+	out, in int
+	kind    Kind
+	bytes   int64
+	owner   *ledger
+}
+
+func (w *dryWeight) Out() int     { return w.out }
+func (w *dryWeight) In() int      { return w.in }
+func (w *dryWeight) Kind() Kind   { return w.kind }
+func (w *dryWeight) Bytes() int64 { return w.bytes }
+
+func (w *dryWeight) Release() {
+	w.owner.weights -= w.bytes
+	w.bytes = 0
+}
+
+// packedBytes returns what a weight of the CPU engine takes: its numbers or codes with
+// both sizes rounded up to whole panels, and its scales.
+func packedBytes(kind Kind, out, in int) int64 {
+	padded := func(n int) int64 { return int64(n+gemm.NR-1) / gemm.NR * gemm.NR }
+	numbers := padded(out) * padded(in)
+	switch kind {
+	case F32:
+		return 4 * numbers
+	case BF16:
+		return 2 * numbers
+	case Int8:
+		return numbers + 4*int64(out)*int64(int8Blocks(in))
+	}
+	return numbers/2 + nf4ScaleBytes(kind, int64(out)*int64(in))
+}
+
+// nf4ScaleBytes returns what the scales of n elements in 4 bits take: with double
+// quantisation a byte each, their own scales, and a map of 256 numbers.
+func nf4ScaleBytes(kind Kind, n int64) int64 {
+	blocks := (n + nf4Block - 1) / nf4Block
+	if kind == NF4Single {
+		return 4 * blocks
+	}
+	return blocks + 4*((blocks+nf4NestedBlock-1)/nf4NestedBlock) + 4*256
+}
