@@ -8,26 +8,32 @@ import (
 // Linear computes y = x·Wᵀ + bias + Scale·drop(x)·Aᵀ·Bᵀ.
 func (e *cpuEngine) Linear(y, x View, l *Linear, h View) {
 	checkLinear(y, x, l, h)
-	e.affine(y, x, cpuMatrix(l.W), l.Bias)
-	if !l.branch() {
-		return
+	with := gemm.Epilogue{Alpha: float32(l.Scale)}
+	if !l.Bias.IsNone() {
+		with.Bias = row(l.Bias, 0)
 	}
-	mark := e.Mark()
-	e.gemm(false, true, 1, e.dropped(x, l.Drop), l.A, 0, h)
-	e.gemm(false, true, float32(l.Scale), h, l.B, 1, y)
-	e.Reset(mark)
+	if l.branch() {
+		mark := e.Mark()
+		e.gemm(false, true, 1, e.dropped(x, l.Drop), l.A, 0, h)
+		e.Reset(mark)
+		with.Left, with.Right = dense(h), dense(l.B)
+	}
+	e.affine(y, x, cpuMatrix(l.W), with)
 }
 
-// affine sets y = x·wᵀ + bias.
-func (e *cpuEngine) affine(y, x View, w *cpuWeight, bias View) {
-	switch {
-	case bias.IsNone():
+// affine sets y = x·wᵀ and the epilogue.
+func (e *cpuEngine) affine(y, x View, w *cpuWeight, with gemm.Epilogue) {
+	if w.packed != nil {
+		gemm.MulTWith(dense(y), dense(x), w.packed, with, e.pool)
+		return
+	}
+	if with.Bias == nil {
 		e.mulT(y, x, w, 0, y.Cols, 1, 0)
-	case w.packed == nil:
-		gemm.Affine(dense(y), dense(x), dense(w.view), row(bias, 0), e.pool)
-	default:
-		e.fill(y, bias)
-		e.mulT(y, x, w, 0, y.Cols, 1, 1)
+	} else {
+		gemm.Affine(dense(y), dense(x), dense(w.view), with.Bias, e.pool)
+	}
+	if with.Left.Cols > 0 {
+		gemm.Gemm(false, true, with.Alpha, with.Left, with.Right, 1, dense(y), e.pool)
 	}
 }
 
@@ -40,31 +46,47 @@ func (e *cpuEngine) LinearBack(dx, dy, x View, l *Linear, h View, add bool) {
 	if !l.DBias.IsNone() {
 		e.addColumns(l.DBias, dy)
 	}
-	if !dx.IsNone() {
-		beta := float32(0)
-		if add {
-			beta = 1
-		}
-		e.mul(dx, dy, cpuMatrix(l.W), 0, dy.Cols, beta)
-	}
+	mark := e.Mark()
+	var dh View
 	if l.branch() {
-		e.branchBack(dx, dy, x, l, h)
+		dh = e.branchBack(dy, x, l, h)
 	}
+	if !dx.IsNone() {
+		e.inputBack(dx, dy, l, dh, add)
+	}
+	e.Reset(mark)
 }
 
-// branchBack adds the gradients that pass through the low-rank branch.
-func (e *cpuEngine) branchBack(dx, dy, x View, l *Linear, h View) {
-	mark := e.Mark()
+// branchBack adds the gradients of the low-rank branch, and returns that of h in the
+// arena.
+func (e *cpuEngine) branchBack(dy, x View, l *Linear, h View) View {
 	if !l.DB.IsNone() {
 		e.gemm(true, false, float32(l.Scale), dy, h, 1, l.DB)
 	}
 	dh := e.Temp(dy.Rows, l.A.Rows)
 	e.gemm(false, false, float32(l.Scale), dy, l.B, 0, dh)
 	if !l.DA.IsNone() {
+		mark := e.Mark()
 		e.gemm(true, false, 1, dh, e.dropped(x, l.Drop), 1, l.DA)
+		e.Reset(mark)
 	}
+	return dh
+}
+
+// inputBack sets dx, or adds to it: dy·W and what passes through the branch.
+func (e *cpuEngine) inputBack(dx, dy View, l *Linear, dh View, add bool) {
+	w, beta := cpuMatrix(l.W), float32(0)
+	if add {
+		beta = 1
+	}
+	if l.branch() && l.Drop.P == 0 && w.packed != nil {
+		with := gemm.Epilogue{Left: dense(dh), Right: dense(l.A), Alpha: 1}
+		gemm.MulWith(dense(dx), dense(dy), w.packed, beta, with, e.pool)
+		return
+	}
+	e.mul(dx, dy, w, 0, dy.Cols, beta)
 	switch {
-	case dx.IsNone():
+	case !l.branch():
 	case l.Drop.P == 0:
 		e.gemm(false, false, 1, dh, l.A, 1, dx)
 	default:
@@ -73,7 +95,6 @@ func (e *cpuEngine) branchBack(dx, dy, x View, l *Linear, h View) {
 		e.mask(din, din, l.Drop)
 		e.Accumulate(dx, din)
 	}
-	e.Reset(mark)
 }
 
 // dropped returns x after dropout: x itself, or a copy in the arena.
@@ -108,16 +129,6 @@ func dropRow(k vec.Kernels, y, x []float32, t int, d *Dropout) {
 		k.Dropout(y[:n], x[:n], words[skip:], float32(d.P), float32(1/(1-d.P)))
 		x, y, first = x[n:], y[n:], first+uint64(n)
 	}
-}
-
-// fill sets every row of y to the vector b.
-func (e *cpuEngine) fill(y, b View) {
-	e.args.v = [10]View{y, b}
-	e.each(y.Rows, y.Cols, func(e *cpuEngine, _, lo, hi int) {
-		for t := lo; t < hi; t++ {
-			copy(row(e.args.v[0], t), row(e.args.v[1], 0))
-		}
-	})
 }
 
 // addColumns adds the sum of x's rows to the vector s, row after row.

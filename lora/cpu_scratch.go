@@ -11,7 +11,7 @@ func (e *cpuEngine) linearScratch(m arena, x View, l *Linear) {
 }
 
 // linearBackScratch is the room of LinearBack: the gradient of the low-rank
-// activations and, with dropout, the input after it and its gradient.
+// activations and, with dropout, the input after it and then its gradient.
 func (e *cpuEngine) linearBackScratch(m arena, dx, dy, x View, l *Linear) {
 	if !l.branch() {
 		return
@@ -22,7 +22,9 @@ func (e *cpuEngine) linearBackScratch(m arena, dx, dy, x View, l *Linear) {
 		return
 	}
 	if !l.DA.IsNone() {
+		mark := m.Mark()
 		m.Temp(x.Rows, x.Cols)
+		m.Reset(mark)
 	}
 	if !dx.IsNone() {
 		m.Temp(dx.Rows, dx.Cols)

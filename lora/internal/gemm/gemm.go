@@ -80,18 +80,11 @@ func Gemm(transA, transB bool, alpha float32, a, b Dense, beta float32, c Dense,
 func Affine(y, x, w Dense, bias []float32, p *Pool) {
 	y.check()
 	w.check()
-	j := product{
-		y: y, left: x, alpha: 1, beta: 1, bias: bias[:w.Rows],
+	p.multiply(product{
+		y: y, left: x, alpha: 1, bias: bias[:w.Rows],
 		source: denseTransposed, b: w,
 		m: x.Rows, n: w.Rows, k: w.Cols, leftCols: x.Cols,
-	}
-	if !j.inReach() {
-		for i := range y.Rows {
-			copy(y.Row(i), j.bias)
-		}
-		j.bias = nil
-	}
-	p.multiply(j)
+	})
 }
 
 // panelSource returns how MulT reads w.

@@ -9,6 +9,9 @@ import (
 //
 //	packed[block][row][k], rows leftStride apart
 func (j *product) pack(worker, lo, hi int) {
+	if j.ends() {
+		j.packTail(lo, hi)
+	}
 	if j.dot {
 		j.packPairs(worker, lo, hi)
 		return

@@ -28,6 +28,7 @@ type Pool struct {
 	closed  atomic.Bool
 
 	packed   []float32                // rows of the left factor, see packLeft
+	tail     []float32                // rows of the left factor of a product's tail
 	job      product                  // product in progress
 	packRows func(worker, lo, hi int) // job.pack, bound once so that it costs no allocation
 	runTiles func(worker, lo, hi int) // job.run, likewise

@@ -48,7 +48,8 @@ type product struct {
 	w           *Packed   // right factor of the packed sources
 	first       int       // first row of w, a multiple of NR
 	b           Dense     // right factor of the dense sources
-	bias        []float32 // instead of y, what a product in place begins with; or nil
+	bias        []float32 // instead of y, what the sums begin with; or nil
+	tail        tail      // what they end with
 	m, n, k     int
 	leftCols    int // reduction length according to left
 
@@ -78,13 +79,16 @@ func (p *Pool) multiply(j product) {
 		return
 	}
 	j.scale()
+	if j.bias != nil && j.k == 0 {
+		j.begin(0, j.m, 0, j.panels())
+	}
 	j.dot = p.kern.dots != nil && (j.source == panelsBF16 || j.source == panelsBF16Transposed)
 	p.job = j
 	g := &p.job
 	for g.k0 = 0; g.k0 < g.k; g.k0 += g.depth {
 		g.depth = min(g.k-g.k0, maxBlocks*max(blockK, g.blockLimit()))
 		g.step = evenly(g.depth, g.blockLimit(), NR)
-		g.load = g.k0 > 0 || g.beta != 0
+		g.load = g.k0 > 0 || g.beta != 0 && g.bias == nil
 		for g.row = 0; g.row < g.m; g.row += g.rows {
 			g.rows = min(g.m-g.row, maxRows)
 			g.part()
@@ -141,6 +145,9 @@ func (j *product) part() {
 	p := j.pool
 	if need := j.blocks() * j.rows * leftStride; len(p.packed) < need {
 		p.packed = aligned(need)
+	}
+	if need := j.rows * leftStride; j.ends() && len(p.tail) < need {
+		p.tail = aligned(need)
 	}
 	mr := p.kern.mr
 	if small := j.rows*j.n*j.depth < smallWork; small || len(p.workers) == 1 {

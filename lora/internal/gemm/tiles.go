@@ -30,8 +30,10 @@ func (j *product) units(worker, lo, hi int) {
 		r0 := band * j.tall
 		r1 := min(r0+j.tall, j.rows)
 		if j.few(r1 - r0) {
+			j.begin(r0, r1, panel, end)
 			j.thin(worker, r0, r1, panel, end)
 		} else if j.source == panelsQuant && r1-r0 <= maxCoded {
+			j.begin(r0, r1, panel, end)
 			j.thinCoded(worker, r0, r1, panel, end)
 		} else {
 			j.band(worker, r0, r1, panel, end)
@@ -103,6 +105,7 @@ func (j *product) group(worker, r0, r1, p0, p1 int) {
 			j.column(r0, r1, block, panel, right, sums[(panel-p0)*(r1-r0)*NR:])
 		}
 	}
+	j.finish(worker, r0, r1, p0, p1)
 }
 
 // comingUp notes where the block after b lies, so that it can be fetched from
@@ -148,6 +151,8 @@ func (j *product) sums(block, r, r0, panel int, sums []float32) (from *float32, 
 	switch {
 	case block > 0:
 		return &sums[(r-r0)*NR], NR, to, ldto
+	case j.biased():
+		return &j.bias[panel*NR], 0, to, ldto
 	case j.load:
 		return j.out(r, panel), j.y.Stride, to, ldto
 	}
@@ -163,14 +168,16 @@ func (j *product) thin(worker, r0, r1, p0, p1 int) {
 	for panel := p0; panel < p1; {
 		if wide == nil || panel+group > min(p1, whole) {
 			j.deep(worker, r0, r1, panel)
+			j.finish(worker, r0, r1, panel, panel+1)
 			panel++
 			continue
 		}
 		for block := range j.blocks() {
 			k0 := block * j.step
 			right := j.resident(panel, j.k0+k0)
-			wide(j.words(min(j.step, j.depth-k0)), j.leftRow(block, r0), right, j.panelBytes(), j.out(r0, panel), j.y.Stride, btoi(j.load || block > 0))
+			wide(j.words(min(j.step, j.depth-k0)), j.leftRow(block, r0), right, j.panelBytes(), j.out(r0, panel), j.y.Stride, btoi(j.takesUp() || block > 0))
 		}
+		j.finish(worker, r0, r1, panel, panel+group)
 		panel += group
 	}
 }
@@ -190,8 +197,9 @@ func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
 			j.w.columnScales(kern, scale[:group*NR], n0, j.k0+k0)
 			left := (*float32)(unsafe.Add(unsafe.Pointer(j.leftRow(block, r0)), 4*(k0-block*j.step)))
 			coded(k-k0, left, j.w.codeAt(n0, j.k0+k0), stride, &scale[0], &q.table[0],
-				j.out(r0, p0), j.y.Stride, btoi(j.load || k0 > 0))
+				j.out(r0, p0), j.y.Stride, btoi(j.takesUp() || k0 > 0))
 		}
+		j.finish(worker, r0, r1, p0, p0+group)
 	}
 	j.band(worker, r0, r1, p0, p1)
 }
