@@ -61,6 +61,15 @@ __device__ __forceinline__ unsigned pack_bf16(float lo, float hi) {
 	return r;
 }
 
+// round_f16 returns x rounded to half precision, ties to even.
+__device__ __forceinline__ float round_f16(float x) {
+	unsigned short half;
+	float r;
+	asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(x));
+	asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(half));
+	return r;
+}
+
 // exp2_fast returns 2 to the x within 2 units in the last place; subnormal numbers are 0.
 __device__ __forceinline__ float exp2_fast(float x) {
 	float r;
