@@ -40,24 +40,8 @@ type hostMemory[F float] struct {
 	views   int64 // elements that NewView made and FreeView did not take back
 	weights int64 // bytes
 
-	chunks []arenaChunk[F]
-	active int // the chunk that Temp takes from
-	end    int // position of the next free element
-	peak   int
+	arena arenaChunks[*buffer[F]]
 }
-
-// arenaChunk is a piece of the arena. Positions count through all chunks; the part
-// of a chunk that a request did not fit into is skipped and counts as used.
-type arenaChunk[F float] struct {
-	*buffer[F]
-	start int // position of its first element
-}
-
-const (
-	arenaAlign    = 16      // elements: views start on cache lines
-	arenaMinChunk = 1 << 18 // elements
-	arenaMaxChunk = 1 << 24 // elements; a larger request gets a chunk of its size
-)
 
 // NewView makes a matrix of zeros.
 func (m *hostMemory[F]) NewView(rows, cols int) View {
@@ -80,17 +64,13 @@ func (m *hostMemory[F]) FreeView(v View) {
 // Temp makes a matrix in the arena.
 func (m *hostMemory[F]) Temp(rows, cols int) View {
 	require(rows >= 0 && cols >= 0, "lora: Temp: negative shape")
-	n := arenaElements(rows, cols)
-	m.makeRoom(n)
-	c := m.chunks[m.active]
-	v := View{Buf: c.buffer, Off: m.end - c.start, Rows: rows, Cols: cols, Stride: cols}
-	m.end += n
-	m.peak = max(m.peak, m.end)
-	return v
+	b, off := m.arena.take(arenaElements(rows, cols), m)
+	return View{Buf: b, Off: off, Rows: rows, Cols: cols, Stride: cols}
 }
 
-// arenaElements returns the elements that a matrix takes in the arena.
-func arenaElements(rows, cols int) int { return (rows*cols + arenaAlign - 1) &^ (arenaAlign - 1) }
+func (m *hostMemory[F]) newChunk(elements int) *buffer[F] { return &buffer[F]{make([]F, elements)} }
+
+func (m *hostMemory[F]) dropChunk(*buffer[F]) {}
 
 // elementSize returns the bytes of an element.
 func (m *hostMemory[F]) elementSize() int64 { return m.size }
@@ -99,48 +79,21 @@ func (m *hostMemory[F]) elementSize() int64 { return m.size }
 // is given up first.
 func (m *hostMemory[F]) Reserve(bytes int64) {
 	n := int(bytes / m.size)
-	if m.end > 0 || n <= arenaMinChunk || len(m.chunks) > 0 && len(m.chunks[0].data) >= n {
+	if !m.arena.wants(n) {
 		return
 	}
-	had := len(m.chunks) > 0
-	m.chunks, m.active = nil, 0
-	if had {
+	if len(m.arena.chunks) > 0 {
+		m.arena = arenaChunks[*buffer[F]]{peak: m.arena.peak}
 		debug.FreeOSMemory() // so that both are not there at once
 	}
-	m.chunks = []arenaChunk[F]{{&buffer[F]{make([]F, n)}, 0}}
-}
-
-// makeRoom moves to a chunk that has n free elements at m.end.
-func (m *hostMemory[F]) makeRoom(n int) {
-	if m.active < len(m.chunks) {
-		c := m.chunks[m.active]
-		if m.end+n <= c.start+len(c.data) {
-			return
-		}
-		if m.end > c.start {
-			m.active++
-			m.end = c.start + len(c.data)
-		}
-	}
-	if m.active < len(m.chunks) && n <= len(m.chunks[m.active].data) {
-		return
-	}
-	// Chunks from here on are not in use: what is too small is let go.
-	m.chunks = append(m.chunks[:m.active], arenaChunk[F]{
-		&buffer[F]{make([]F, max(n, arenaMinChunk, min(m.end, arenaMaxChunk)))}, m.end})
+	m.arena.add(n, m)
 }
 
 // Mark returns the arena's present end.
-func (m *hostMemory[F]) Mark() Mark { return Mark(m.end) }
+func (m *hostMemory[F]) Mark() Mark { return Mark(m.arena.end) }
 
 // Reset gives back all that Temp made since the mark.
-func (m *hostMemory[F]) Reset(to Mark) {
-	require(int(to) >= 0 && int(to) <= m.end, "lora: Reset: mark lies ahead of the arena's end")
-	m.end = int(to)
-	for m.active > 0 && (m.active >= len(m.chunks) || m.chunks[m.active].start > m.end) {
-		m.active--
-	}
-}
+func (m *hostMemory[F]) Reset(to Mark) { m.arena.reset(to) }
 
 // Write copies numbers into the view.
 func (m *hostMemory[F]) Write(dst View, src []float32) {
@@ -170,8 +123,8 @@ func (m *hostMemory[F]) Stats() MemoryStats {
 	return MemoryStats{
 		Weights:   m.weights,
 		Views:     m.views * m.size,
-		Arena:     int64(m.end) * m.size,
-		ArenaPeak: int64(m.peak) * m.size,
+		Arena:     int64(m.arena.end) * m.size,
+		ArenaPeak: int64(m.arena.peak) * m.size,
 	}
 }
 
