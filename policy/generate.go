@@ -98,6 +98,19 @@ type Completion struct {
 // together; a prompt is computed once for all its replies. Reply j of prompt i has
 // the random stream i·N+j of the seed and depends on nothing else in the call.
 func (p *Policy) Generate(ctx context.Context, prompts [][]int, o SamplingOptions) ([][]Completion, error) {
+	g, err := p.newGeneration(prompts, o)
+	if err != nil {
+		return nil, err
+	}
+	defer g.session.Close()
+	for more := true; more && err == nil; {
+		more, err = g.step(ctx)
+	}
+	return g.out, err
+}
+
+// newGeneration prepares a call of Generate. Its session is to be closed.
+func (p *Policy) newGeneration(prompts [][]int, o SamplingOptions) (*generation, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -112,12 +125,11 @@ func (p *Policy) Generate(ctx context.Context, prompts [][]int, o SamplingOption
 		o.noEnd = forbid(p.base.cfg.VocabSize, o.StopTokens)
 	}
 	g := &generation{o: o, session: p.newSession(o.cacheRows(prompts)), prompts: prompts, replies: map[int]*reply{}}
-	defer g.session.Close()
 	g.out = make([][]Completion, len(prompts))
 	for i := range g.out {
 		g.out[i] = make([]Completion, o.N)
 	}
-	return g.out, g.run(ctx)
+	return g, nil
 }
 
 // cacheRows bounds the rows that the sequences which start together take, prompts
@@ -149,25 +161,25 @@ type reply struct {
 	decoder *tokenizer.Decoder // nil without a tokenizer
 }
 
-func (g *generation) run(ctx context.Context) error {
-	for {
-		if err := g.refill(); err != nil {
-			return err
-		}
-		if g.session.Len() == 0 {
-			return nil
-		}
-		tokens, err := g.session.Step(ctx)
-		if err != nil {
-			return err
-		}
-		for _, t := range tokens {
-			if g.replies[t.ID].take(t, &g.o) {
-				g.session.Remove(t.ID)
-				delete(g.replies, t.ID)
-			}
+// step draws a token of every reply under way, and reports whether there were any.
+func (g *generation) step(ctx context.Context) (more bool, err error) {
+	if err := g.refill(); err != nil {
+		return false, err
+	}
+	if g.session.Len() == 0 {
+		return false, nil
+	}
+	tokens, err := g.session.Step(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, t := range tokens {
+		if g.replies[t.ID].take(t, &g.o) {
+			g.session.Remove(t.ID)
+			delete(g.replies, t.ID)
 		}
 	}
+	return true, nil
 }
 
 // refill starts replies while there is room. The replies of one prompt start
