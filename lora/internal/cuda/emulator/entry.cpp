@@ -17,10 +17,17 @@ namespace {
 std::recursive_mutex lock;
 int depth; // of entries: a driver function that calls another one counts once
 
+// unversioned returns a function's name as programs write it: cuda.h renames many.
+std::string unversioned(const char *name) {
+	std::string s = name;
+	size_t at = s.rfind("_v");
+	return at == std::string::npos ? s : s.substr(0, at);
+}
+
 // planned returns the code with which this call of a function fails, or 0. The plan is
 // NAME:NTH or NAME:NTH:CODE, several with commas between; NTH counts from 1, from the
 // time that the plan was set, and 0 means every call.
-CUresult planned(const char *name) {
+CUresult planned(const std::string &name) {
 	static std::string plan;
 	static std::map<std::string, int> calls;
 	const char *now = getenv("SOCIALRL_EMULATOR_FAIL");
@@ -33,7 +40,7 @@ CUresult planned(const char *name) {
 		char who[100];
 		int nth = 1, code = CUDA_ERROR_UNKNOWN;
 		if (sscanf(plan.substr(at, end - at).c_str(), "%99[^:]:%d:%d", who, &nth, &code) >= 1 &&
-		    !strcmp(who, name) && (nth == 0 || nth == call)) return CUresult(code);
+		    name == who && (nth == 0 || nth == call)) return CUresult(code);
 		at = end + 1;
 	}
 	return CUDA_SUCCESS;
@@ -44,7 +51,7 @@ CUresult planned(const char *name) {
 Entry::Entry(const char *name, Needs needs) : refused(CUDA_SUCCESS) {
 	lock.lock();
 	if (depth++) return;
-	refused = planned(name);
+	refused = planned(unversioned(name));
 	if (refused) return;
 	if (needs != nothing && !is_initialised) refused = CUDA_ERROR_NOT_INITIALIZED;
 	else if (needs == context && !has_context()) refused = CUDA_ERROR_INVALID_CONTEXT;
