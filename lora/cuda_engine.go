@@ -79,6 +79,15 @@ func (e *cudaEngine) Sync() error { return deviceError(e.dev.Sync()) }
 // Close waits for the device and releases all memory.
 func (e *cudaEngine) Close() error { return deviceError(e.dev.Close()) }
 
+var _ Recorder = (*cudaEngine)(nil)
+
+// Record calls f between the beginning and the end of a region of the device.
+func (e *cudaEngine) Record(key uint64, f func()) {
+	e.dev.Begin(key)
+	defer e.dev.End()
+	f()
+}
+
 // deviceError puts the package's name before a device's failure.
 func deviceError(err error) error {
 	if err == nil {

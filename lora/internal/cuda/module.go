@@ -9,6 +9,7 @@ import "C"
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -38,28 +39,37 @@ var registry struct {
 func Kernel(module, name string) KernelID {
 	registry.Lock()
 	defer registry.Unlock()
-	registry.kernels = append(registry.kernels, kernelName{module, name})
-	return KernelID(len(registry.kernels) - 1)
+	return kernelOf(kernelName{module, name})
 }
 
 // Register adds a module of PTX under a name of its own and returns its kernels. The same
-// module may be registered again.
+// module may be registered again, which gives the same kernels.
 func Register(module, ptx string, kernels ...string) ([]KernelID, error) {
 	registry.Lock()
+	defer registry.Unlock()
+	if old, again := registry.sources[module]; again && old != ptx {
+		return nil, fmt.Errorf("two modules are called %q", module)
+	}
 	if registry.sources == nil {
 		registry.sources = map[string]string{}
 	}
-	old, again := registry.sources[module]
 	registry.sources[module] = ptx
-	registry.Unlock()
-	if again && old != ptx {
-		return nil, fmt.Errorf("cuda: two modules are called %q", module)
-	}
 	ids := make([]KernelID, len(kernels))
 	for i, name := range kernels {
-		ids[i] = Kernel(module, name)
+		ids[i] = kernelOf(kernelName{module, name})
 	}
 	return ids, nil
+}
+
+// kernelOf returns the number of a kernel, a new one the first time. The registry is
+// locked.
+func kernelOf(k kernelName) KernelID {
+	i := slices.Index(registry.kernels, k)
+	if i < 0 {
+		i = len(registry.kernels)
+		registry.kernels = append(registry.kernels, k)
+	}
+	return KernelID(i)
 }
 
 // name returns what the kernel was registered as.
@@ -93,20 +103,28 @@ type function struct {
 // defaultShared is what a kernel may use of dynamic shared memory without asking.
 const defaultShared = 48 << 10
 
-// function returns a kernel, which it loads the first time; nil where that failed.
-func (d *Device) function(k KernelID) *function {
-	if int(k) < len(d.functions) && d.functions[k].handle != nil {
-		return &d.functions[k]
-	}
+// Load loads a kernel, if that was not done before. The error does not stick.
+func (d *Device) Load(k KernelID) error {
 	for int(k) >= len(d.functions) {
 		d.functions = append(d.functions, function{shared: defaultShared})
 	}
-	handle, err := d.load(k.name())
-	if err != nil {
-		d.Fail(err)
+	if d.functions[k].handle != nil {
 		return nil
 	}
+	d.Flush()
+	handle, err := d.load(k.name())
 	d.functions[k].handle = handle
+	return err
+}
+
+// function returns a kernel, which it loads the first time; nil where that failed.
+func (d *Device) function(k KernelID) *function {
+	if int(k) >= len(d.functions) || d.functions[k].handle == nil {
+		if err := d.Load(k); err != nil {
+			d.Fail(err)
+			return nil
+		}
+	}
 	return &d.functions[k]
 }
 
