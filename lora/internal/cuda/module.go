@@ -111,7 +111,6 @@ func (d *Device) Load(k KernelID) error {
 	if d.functions[k].handle != nil {
 		return nil
 	}
-	d.Flush()
 	handle, err := d.load(k.name())
 	d.functions[k].handle = handle
 	return err
