@@ -72,11 +72,17 @@ func (e *cpuEngine) MatMul(a, b, c tensor.Tensor) error {
 	if x, y, z, ok := stridedProduct[float32](a, b, c); ok && e.product(x, y, z) {
 		return nil
 	}
+	return hostMatMul(&e.StdEng, a, b, c)
+}
+
+// hostMatMul sets c = a·b in the standard way, or with plain loops where that takes a
+// sliced matrix for a whole one.
+func hostMatMul(std *tensor.StdEng, a, b, c tensor.Tensor) error {
 	sliced := a.RequiresIterator() || b.RequiresIterator() || c.RequiresIterator()
 	if sliced && (loopProduct[float64](a, b, c) || loopProduct[float32](a, b, c)) {
 		return nil
 	}
-	return e.StdEng.MatMul(a, b, c)
+	return std.MatMul(a, b, c)
 }
 
 // product sets z = x·y, unless a layout is beyond the kernels.
