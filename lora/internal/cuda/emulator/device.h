@@ -15,7 +15,7 @@
 #define __host__
 #define __constant__ static const
 #define __forceinline__ inline __attribute__((always_inline))
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 #define __launch_bounds__(...)
 #define __shared__ static __attribute__((section(EMULATOR_SHARED_SECTION)))
 
@@ -234,6 +234,16 @@ using std::signbit;
 
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline double rsqrt(double x) { return 1 / sqrt(x); }
+// sinpi and cospi reduce the circle exactly.
+inline double sinpi(double x) {
+	double r = remainder(x, 2);
+	return sin(r * M_PI);
+}
+inline double cospi(double x) {
+	double r = remainder(x, 2);
+	return cos(r * M_PI);
+}
+inline void sincospi(double x, double *s, double *c) { *s = sinpi(x), *c = cospi(x); }
 inline float exp10f(float x) { return powf(10, x); }
 inline float __saturatef(float x) { return x > 0 ? x < 1 ? x : 1 : 0; }
 inline float __expf(float x) { return expf(x); }

@@ -25,7 +25,7 @@ folders() {
 # compile SOURCE OUT
 compile() {
 	python3 "$here/tools/nvrtc.py" "$packages/cuda_nvrtc/lib/libnvrtc.so.12" "$1" "$2" \
-		--gpu-architecture=compute_80 --std=c++17 -I"$here/kernels" -I"$(dirname "$1")" \
+		--gpu-architecture=compute_80 --std=c++17 --device-as-default-execution-space -I"$here/kernels" -I"$(dirname "$1")" \
 		-I"$packages/cuda_runtime/include" -I"$packages/cuda_nvcc/include"
 }
 
