@@ -26,6 +26,8 @@ type cudaEngine struct {
 	call cudaCall
 
 	scatter    scatterOrder
+	head       cudaHead
+	sample     cudaSample
 	outboxAt   cuda.Ptr
 	outboxSize int // elements
 }
@@ -59,6 +61,9 @@ func newCUDAEngine(ordinal int, bf16 bool) (*cudaEngine, error) {
 	dev, err := cuda.Open(ordinal)
 	if err != nil {
 		return nil, err
+	}
+	if err := dev.StartBLAS(); err != nil {
+		return nil, errors.Join(err, dev.Close())
 	}
 	e := &cudaEngine{cudaMemory: cudaMemory{dev: dev}, bf16: bf16}
 	e.call.e = e
