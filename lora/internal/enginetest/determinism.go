@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/socialrl/socialrl/lora"
@@ -151,6 +152,34 @@ func (s *suite) sameBits(what string, got, want []float32) {
 	}
 }
 
+// sameRows compares rows computed alone with those of a batch: bit for bit, and on CUDA
+// within twice the bound of either's error.
+func (s *suite) sameRows(what string, got, want []float32, bound []float64) {
+	s.Helper()
+	if !s.onCUDA() {
+		s.sameBits(what, got, want)
+		return
+	}
+	for i := range got {
+		s.number(fmt.Sprintf("%s: element %d", what, i), float64(got[i]), float64(want[i]), 2*bound[i])
+	}
+}
+
+// sameHead compares a row's log-probabilities, denominator and entropy alone with those of
+// a batch, given the bound of its logits' errors.
+func (s *suite) sameHead(what string, vocab int, score float64, got, want []float64) {
+	s.Helper()
+	if !s.onCUDA() {
+		s.sameNumbers(what, got, want)
+		return
+	}
+	logProb, lse, entropy := headBounds(score, vocab, want[len(want)-2])
+	bounds := []float64{logProb, lse, entropy}[3-len(want):]
+	for i := range got {
+		s.number(fmt.Sprintf("%s: number %d", what, i), got[i], want[i], 2*bounds[i])
+	}
+}
+
 func (s *suite) sameNumbers(what string, got, want []float64) {
 	s.Helper()
 	for i := range got {
@@ -160,7 +189,7 @@ func (s *suite) sameNumbers(what string, got, want []float64) {
 	}
 }
 
-// testRowsAlone checks that a row computed alone has the same bits as in a batch.
+// testRowsAlone checks that a row computed alone is the same as in a batch.
 func testRowsAlone(s *suite) {
 	const rows, width = 70, 64
 	st := newStep(s, s.got, rows, width, 300)
@@ -171,22 +200,56 @@ func testRowsAlone(s *suite) {
 	if err := e.LogProbs(whole, st.x, st.w, st.targets, 1); err != nil {
 		s.Fatal(err)
 	}
+	bound, scores := s.stepBounds(st)
 	for _, r := range []int{0, 1, 33, rows - 1} {
 		alone, h1 := e.NewView(1, width), e.NewView(1, 8)
 		layer := *st.layer
 		layer.Drop.Row0 = uint64(r)
 		e.Linear(alone, st.x.RowRange(r, r+1), &layer, h1)
-		s.sameBits("Linear alone", s.read(e, alone), s.read(e, batch.RowRange(r, r+1)))
+		s.sameRows("Linear alone", s.read(e, alone), s.read(e, batch.RowRange(r, r+1)), bound[r*width:])
 		one := &lora.HeadOutput{LogProb: nans(1), LSE: nans(1), Entropy: nans(1)}
 		target := []lora.HeadTarget{{Row: 0, Token: st.targets[r].Token}}
 		if err := e.LogProbs(one, st.x.RowRange(r, r+1), st.w, target, 1); err != nil {
 			s.Fatal(err)
 		}
-		s.sameNumbers("LogProbs alone", []float64{one.LogProb[0], one.LSE[0], one.Entropy[0]}, []float64{whole.LogProb[r], whole.LSE[r], whole.Entropy[r]})
+		s.sameHead("LogProbs alone", st.w.Out(), scores[r], []float64{one.LogProb[0], one.LSE[0], one.Entropy[0]},
+			[]float64{whole.LogProb[r], whole.LSE[r], whole.Entropy[r]})
 	}
 	s.headAlone()
 	s.branchesAlone()
 	s.pathCut()
+}
+
+// stepBounds returns bounds of the errors of a step's layer, element by element, and of
+// its logits, row by row.
+func (s *suite) stepBounds(st *step) (linear, scores []float64) {
+	e := s.ref
+	positive := func(v lora.View) lora.View {
+		to := e.NewView(v.Rows, v.Cols)
+		e.Write(to, absolute(s.read(st.e, v)))
+		return to
+	}
+	weight := func(w lora.Weight) lora.View {
+		ids, all := make([]int32, w.Out()), st.e.NewView(w.Out(), w.In())
+		for i := range ids {
+			ids[i] = int32(i)
+		}
+		st.e.Gather(all, w, ids)
+		return positive(all)
+	}
+	x, l := positive(st.x), st.layer
+	layer := &lora.Linear{W: e.ViewWeight(weight(l.W)), Bias: positive(l.Bias), A: positive(l.A), B: positive(l.B), Scale: l.Scale, Drop: l.Drop}
+	y := e.NewView(x.Rows, l.W.Out())
+	e.Linear(y, x, layer, e.NewView(x.Rows, l.A.Rows))
+	linear = s.scaled(y, eps*float64(x.Cols+l.A.Rows+8)+s.rounding(l.W.Kind()))
+
+	z := e.NewView(x.Rows, st.w.Out())
+	e.Linear(z, x, &lora.Linear{W: e.ViewWeight(weight(st.w))}, lora.View{})
+	sizes := s.scaled(z, eps*float64(x.Cols+4)+s.rounding(st.w.Kind()))
+	for row := range slices.Chunk(sizes, z.Cols) {
+		scores = append(scores, slices.Max(row))
+	}
+	return linear, scores
 }
 
 // pathCut checks that a row sees a path of keys in one way, into whatever nodes the
@@ -225,11 +288,12 @@ func (s *suite) headAlone() {
 	if err := s.got.LogProbs(whole, c.h.got, c.got, nil, 1); err != nil {
 		s.Fatal(err)
 	}
+	scores := c.scoreBounds()
 	for _, r := range []int{0, rows - 1} {
 		if err := s.got.LogProbs(one, c.h.got.RowRange(r, r+1), c.got, nil, 1); err != nil {
 			s.Fatal(err)
 		}
-		s.sameNumbers("a row of a large head alone", []float64{one.LSE[0], one.Entropy[0]}, []float64{whole.LSE[r], whole.Entropy[r]})
+		s.sameHead("a row of a large head alone", vocab, scores[r], []float64{one.LSE[0], one.Entropy[0]}, []float64{whole.LSE[r], whole.Entropy[r]})
 	}
 }
 

@@ -75,16 +75,25 @@ func (s *suite) head(rows, dim, vocab int, temperature float64, asView bool, kin
 		s.Fatalf("LogProbs: %v", err)
 	}
 	bound := c.scoreBounds()
-	sums := (float64(vocab) + 16) * eps
 	for i, t := range c.targets {
-		s.number("LogProb", got.LogProb[i], want.LogProb[i], 2*bound[t.Row]+sums)
+		logProb, _, _ := headBounds(bound[t.Row], vocab, 0)
+		s.number("LogProb", got.LogProb[i], want.LogProb[i], logProb)
 		s.number("LogProb without entropy", plain.LogProb[i], got.LogProb[i], 0)
 	}
 	for n := range rows {
-		s.number("LSE", got.LSE[n], want.LSE[n], bound[n]+sums+eps*math.Abs(want.LSE[n]))
-		s.number("Entropy", got.Entropy[n], want.Entropy[n], (2*bound[n]+sums)*(2+math.Log(float64(vocab))+2*math.Abs(want.LSE[n])))
+		_, lse, entropy := headBounds(bound[n], vocab, want.LSE[n])
+		s.number("LSE", got.LSE[n], want.LSE[n], lse)
+		s.number("Entropy", got.Entropy[n], want.Entropy[n], entropy)
 	}
 	s.headBack(c, want.LSE, bound)
+}
+
+// headBounds returns bounds of the errors of a row's log-probabilities, the logarithm of
+// its denominator and its entropy, from that of its logits.
+func headBounds(score float64, vocab int, lse float64) (logProb, denominator, entropy float64) {
+	sums := (float64(vocab) + 16) * eps
+	return 2*score + sums, score + sums + eps*math.Abs(lse),
+		(2*score + sums) * (2 + math.Log(float64(vocab)) + 2*math.Abs(lse))
 }
 
 // scoreBounds returns, for each row, a bound of the error of its logits: the largest

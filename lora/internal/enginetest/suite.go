@@ -76,15 +76,25 @@ type suite struct {
 	rng      *rand.Rand
 }
 
-// rounding returns the relative error at which the engine takes what a frozen weight is
-// multiplied with: that of bfloat16 for weights of that kind, on the engines whose names
-// say so.
+// rounding returns the relative error at which the engine takes a product of a number with
+// a frozen weight, apart from that of float32: on the engines whose names end in bf16, that
+// of the number rounded to bfloat16 where the weight is of that kind, and on those of CUDA
+// that of both factors rounded where its numbers are codes with scales.
 func (s *suite) rounding(kind lora.Kind) float64 {
-	if kind == lora.BF16 && strings.HasSuffix(s.got.Name(), "bf16") {
+	switch {
+	case !strings.HasSuffix(s.got.Name(), "bf16"):
+		return 0
+	case kind == lora.BF16:
 		return roundingBF16
+	case kind.Quantized() && s.onCUDA():
+		return roundingBF16 * (2 + roundingBF16)
 	}
 	return 0
 }
+
+// onCUDA reports whether the engine is one of CUDA. Those choose among kernels by the
+// number of rows, and give a row computed alone other bits than in a batch.
+func (s *suite) onCUDA() bool { return strings.HasPrefix(s.got.Name(), "cuda ") }
 
 func newSuite(t *testing.T, open func() (lora.Engine, error)) *suite {
 	t.Helper()
