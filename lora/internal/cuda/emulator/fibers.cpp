@@ -56,6 +56,7 @@ Fiber *fibers;
 Warp warps[most_warps];
 Context scheduler;
 const Launch *current;
+const char *last = "none";
 char *dynamic_memory, *dynamic_start;
 unsigned threads, arrived, ended;
 int votes, voted;
@@ -196,6 +197,7 @@ Order order_asked() {
 void run(const Launch &launch) {
 	if (!fibers) make_fibers(), watch_faults();
 	current = &launch;
+	last = launch.name;
 	order = order_asked();
 	random_state = 2463534242u;
 	block_size = launch.block, grid_size = launch.grid;
@@ -280,6 +282,8 @@ void copy_async_wait(int groups) {
 	f.committed.erase(f.committed.begin(), f.committed.begin() + done);
 	for (size_t &n : f.committed) n -= end;
 }
+
+const char *last_kernel() { return last; }
 
 const char *where() {
 	static char text[200];

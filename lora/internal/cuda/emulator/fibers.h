@@ -24,6 +24,9 @@ void run(const Launch &launch);
 // empty outside of launches.
 const char *where();
 
+// last_kernel names the kernel that ran last.
+const char *last_kernel();
+
 // watch_faults installs the handler that names the kernel when memory is misused.
 void watch_faults();
 

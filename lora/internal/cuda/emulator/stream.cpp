@@ -6,6 +6,7 @@
 #include "graph.h"
 
 #include <chrono>
+#include <cstdio>
 #include <deque>
 #include <set>
 #include <vector>
@@ -187,6 +188,20 @@ CUresult device_range(const char *name, CUdeviceptr p, size_t bytes) {
 	return complain(CUDA_ERROR_INVALID_VALUE, "%s: %zu bytes at %llx are not device memory", name, bytes, p);
 }
 
+// trace appends a line on what a program reads to the file that SOCIALRL_EMULATOR_TRACE
+// names, so that runs can be compared: the count of bytes, a hash of them (FNV-1a), and
+// the kernel that ran last.
+void trace(const void *data, size_t bytes) {
+	static FILE *file;
+	const char *name = getenv("SOCIALRL_EMULATOR_TRACE");
+	if (!name || !*name) return;
+	if (!file && !(file = fopen(name, "w"))) return;
+	unsigned long long hash = 14695981039346656037ull;
+	for (size_t i = 0; i < bytes; i++) hash = (hash ^ static_cast<const unsigned char *>(data)[i]) * 1099511628211ull;
+	fprintf(file, "%zu bytes %016llx after %s\n", bytes, hash, last_kernel());
+	fflush(file);
+}
+
 // now does a copy that the caller waits for: after the work of the default stream and of
 // those that wait for it, but not of those that do not.
 CUresult now(void *to, const void *from, size_t bytes) {
@@ -206,8 +221,11 @@ CUresult cuMemcpyHtoD(CUdeviceptr to, const void *from, size_t bytes) {
 
 CUresult cuMemcpyDtoH(void *to, CUdeviceptr from, size_t bytes) {
 	ENTRY(cuMemcpyDtoH);
-	if (CUresult r = device_range("cuMemcpyDtoH", from, bytes)) return r;
-	return now(to, host(from), bytes);
+	CUresult r = device_range("cuMemcpyDtoH", from, bytes);
+	if (r) return r;
+	r = now(to, host(from), bytes);
+	trace(to, bytes);
+	return r;
 }
 
 // A copy from memory that is not pinned reads it before the call returns.
@@ -224,7 +242,10 @@ CUresult cuMemcpyDtoHAsync(void *to, CUdeviceptr from, size_t bytes, CUstream st
 	ENTRY(cuMemcpyDtoHAsync);
 	if (CUresult r = device_range("cuMemcpyDtoHAsync", from, bytes)) return r;
 	bool wait = !pinned(to, bytes);
-	CUresult r = submit(stream, [=] { memcpy(to, host(from), bytes); });
+	CUresult r = submit(stream, [=] {
+		memcpy(to, host(from), bytes);
+		trace(to, bytes);
+	});
 	if (!r && wait && !capturing()) drain();
 	return r;
 }

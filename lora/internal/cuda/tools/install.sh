@@ -6,7 +6,7 @@ set -euo pipefail
 folder=${SOCIALRL_CUDA:-${XDG_CACHE_HOME:-$HOME/.cache}/socialrl-cuda-12.4}
 if [ ! -e "$folder/nvidia/cuda_nvcc/bin/ptxas" ]; then
 	mkdir -p "$folder"
-	python3 -m pip install -q --no-deps --upgrade --target "$folder" \
+	python3 -m pip install -q --no-deps --upgrade --root-user-action=ignore --target "$folder" \
 		nvidia-cuda-nvrtc-cu12==12.4.127 nvidia-cuda-runtime-cu12==12.4.127 nvidia-cuda-nvcc-cu12==12.4.131 >&2
 fi
 echo "$folder"
