@@ -40,19 +40,32 @@ const (
 	NormaliseThenSum Aggregation = "normalize_then_sum"
 )
 
-// aggregations holds, for each order, the advantages of rewards [scorer][row].
-var aggregations = map[Aggregation]func(rewards [][]float64, weights []float64, group int, scale Scale, eps float64) []float64{
-	SumThenNormalise: func(rewards [][]float64, weights []float64, group int, scale Scale, eps float64) []float64 {
-		return Advantages(WeightedSum(rewards, weights), group, scale, eps)
+// advantager returns advantages as [advantages] does, or on a device.
+type advantager func(rewards []float64, group int, scale Scale, eps float64) ([]float64, error)
+
+// aggregations holds, for each order, the advantages of rewards [scorer][row], NaN where
+// there is no reward.
+var aggregations = map[Aggregation]func(of advantager, rewards [][]float64, weights []float64, group int, scale Scale, eps float64) ([]float64, error){
+	SumThenNormalise: func(of advantager, rewards [][]float64, weights []float64, group int, scale Scale, eps float64) ([]float64, error) {
+		return of(WeightedSum(rewards, weights), group, scale, eps)
 	},
-	NormaliseThenSum: func(rewards [][]float64, weights []float64, group int, _ Scale, eps float64) []float64 {
+	NormaliseThenSum: func(of advantager, rewards [][]float64, weights []float64, group int, _ Scale, eps float64) ([]float64, error) {
 		z := make([][]float64, len(rewards))
 		for k, r := range rewards {
-			z[k] = advantages(r, group, ScaleGroup, eps)
+			var err error
+			if z[k], err = of(r, group, ScaleGroup, eps); err != nil {
+				return nil, err
+			}
 		}
 		sum := WeightedSum(z, weights)
-		return Advantages(sum, len(sum), ScaleGroup, eps)
+		return of(sum, len(sum), ScaleGroup, eps)
 	},
+}
+
+// aggregate returns the advantages of rewards [scorer][row]: 0 where there is no reward.
+func aggregate(how Aggregation, of advantager, rewards [][]float64, weights []float64, group int, scale Scale, eps float64) ([]float64, error) {
+	out, err := aggregations[how](of, rewards, weights, group, scale, eps)
+	return noneForNaN(out), err
 }
 
 // MeanStd returns the mean and the sample deviation of the numbers that are not
@@ -100,17 +113,23 @@ func MeanStd(x []float64) (mean, std float64) {
 // Source: Shao et al., DeepSeekMath, 2024, equation 3; eps (there absent) is TRL's
 // 1e-4.
 func Advantages(rewards []float64, group int, scale Scale, eps float64) []float64 {
-	out := advantages(rewards, group, scale, eps)
-	for i, a := range out {
-		if math.IsNaN(a) {
-			out[i] = 0
-		}
-	}
-	return out
+	out, _ := advantages(rewards, group, scale, eps)
+	return noneForNaN(out)
 }
 
-// advantages is Advantages with NaN where there is no reward.
-func advantages(rewards []float64, group int, scale Scale, eps float64) []float64 {
+// noneForNaN replaces NaN by 0.
+func noneForNaN(advantages []float64) []float64 {
+	for i, a := range advantages {
+		if math.IsNaN(a) {
+			advantages[i] = 0
+		}
+	}
+	return advantages
+}
+
+// advantages is Advantages with NaN where there is no reward. Its error is nil: it is an
+// [advantager].
+func advantages(rewards []float64, group int, scale Scale, eps float64) ([]float64, error) {
 	divisor := divisors[scale]
 	if divisor == nil || group < 1 {
 		panic("grpo: unknown scale or empty group")
@@ -124,7 +143,7 @@ func advantages(rewards []float64, group int, scale Scale, eps float64) []float6
 			out[i] = (rewards[i] - mean) / divisor(std, batch, eps)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // WeightedSum adds the rewards [scorer][row] of each row times the scorers' weights.

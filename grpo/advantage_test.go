@@ -95,7 +95,8 @@ func TestNormaliseThenSumIgnoresUnits(t *testing.T) {
 	big := [][]float64{r[0], {5000, 1000, 1000, 2000}}
 	w := []float64{1, 1}
 	agg := func(order Aggregation, r [][]float64) []float64 {
-		return aggregations[order](r, w, 4, ScaleGroup, 1e-9)
+		a, _ := aggregate(order, advantages, r, w, 4, ScaleGroup, 1e-9)
+		return a
 	}
 	allClose(t, agg(NormaliseThenSum, big), agg(NormaliseThenSum, r), 1e-6)
 	if a, b := agg(SumThenNormalise, big), agg(SumThenNormalise, r); closeTo(a[2], b[2], 0.1) {

@@ -50,7 +50,9 @@ func (t *GRPOTrainer) newBatch(ctx context.Context, first, step int) (*batch, er
 	if err != nil {
 		return nil, err
 	}
-	b.setRewards(rewards, &t.cfg, t.weights)
+	if err := t.setRewards(b, rewards); err != nil {
+		return nil, err
+	}
 	t.deal(b, step)
 	return b, t.askReference(ctx, b)
 }
@@ -149,11 +151,21 @@ func (t *GRPOTrainer) score(ctx context.Context, samples []reward.Sample) ([][]f
 	return out, nil
 }
 
-func (b *batch) setRewards(rewards [][]float64, c *Config, weights []float64) {
+// setRewards takes over the rewards, and the advantages that they give.
+func (t *GRPOTrainer) setRewards(b *batch, rewards [][]float64) error {
 	b.Rewards = toNumbers(rewards)
-	for i, a := range aggregations[c.Aggregation](rewards, weights, c.Group, c.Scale, c.AdvantageEps) {
+	c, of := &t.cfg, advantager(advantages)
+	if d := deviceOf(t.policy.Engine()); d != nil {
+		of = d.groupAdvantages
+	}
+	all, err := aggregate(c.Aggregation, of, rewards, t.weights, c.Group, c.Scale, c.AdvantageEps)
+	if err != nil {
+		return err
+	}
+	for i, a := range all {
 		b.Rows[i].Advantage = a
 	}
+	return nil
 }
 
 // deal assigns the rows to micro-batches: in their order, or shuffled.

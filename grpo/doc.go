@@ -33,6 +33,15 @@
 // A group is one forest: its prompt is computed once in sampling, for the reference
 // and in the update. The same kernels sample and train, on the adapter itself.
 //
+// # On a GPU
+//
+// Where the policy's engine is a [lora.Launcher], as a CUDA engine is, advantages and
+// losses are computed on its device in float64, one launch a batch and one a forest, for
+// every variant, level and KL term of this package; see [Loss.On]. A [Surrogate] of one's
+// own is evaluated on the host. What the host computes is the reference for both. Time is
+// neither won nor lost: log-probabilities come to the host in any case, because a loss may
+// be anyone's, and a step has some thousand of them, microseconds of arithmetic.
+//
 // # Where it differs from TRL
 //
 // All numbers of TRL 0.16.1 and 1.16 are reproduced for the same tokens and rewards.

@@ -166,7 +166,7 @@ func TestAdvantagesEqualTRL(t *testing.T) {
 	for _, c := range trlCases(t) {
 		t.Run(c.name, func(t *testing.T) {
 			for g, gen := range c.Generations {
-				got := aggregations[c.aggregation()](gen.Rewards, c.weights(), c.Config.Group, c.scale(t), 1e-4)
+				got, _ := aggregate(c.aggregation(), advantages, gen.Rewards, c.weights(), c.Config.Group, c.scale(t), 1e-4)
 				micros, rows := c.generationMicros(g)
 				if rows != len(got) {
 					t.Fatalf("generation %d: micro-batches %v hold %d rows, want %d", g, micros, rows, len(got))

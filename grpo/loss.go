@@ -31,6 +31,7 @@ type Loss struct {
 	examples  []int // example in the caller's order -> row
 	micro     []microStats
 	seen      [][]float64 // row -> log-probabilities of this pass
+	device    *device     // nil: the host evaluates
 }
 
 // NewLoss returns the loss of a step's completions. Example k of the forests is the
@@ -46,6 +47,17 @@ func NewLoss(o Objective, rows []Row) *Loss {
 		} else {
 			l.micro[r.Micro].addMasked(levels[o.Level].whole)
 		}
+	}
+	return l
+}
+
+// On has the loss evaluated by the device of an engine, in one launch a forest, where the
+// engine is a [lora.Launcher] and the objective's surrogate one of this package; it changes
+// nothing otherwise. It returns l. The numbers are those of the host up to the rounding of
+// sums in float64.
+func (l *Loss) On(eng lora.Engine) *Loss {
+	if _, known := l.objective.deviceForm(); known {
+		l.device = deviceOf(eng)
 	}
 	return l
 }
@@ -74,11 +86,13 @@ func Weigh(rows []Row, n Normaliser, maxLength int) {
 // [*lora.NonFiniteError] and names the completion.
 func (l *Loss) Eval(t policy.Targets) (float64, []float64, error) {
 	d := make([]float64, len(t.LogProb))
+	each, err := l.evaluate(d, t)
+	if err != nil {
+		return 0, nil, err
+	}
 	total := 0.0
 	for k, index := range t.Index {
-		i := l.examples[index]
-		span := t.Spans[k]
-		loss, err := l.row(i, d[span.Start:span.End], t.Example(k), t.ExampleEntropy(k))
+		loss, err := l.take(l.examples[index], each[k], t.Example(k), t.ExampleEntropy(k))
 		if err != nil {
 			return 0, nil, err
 		}
@@ -87,20 +101,40 @@ func (l *Loss) Eval(t policy.Targets) (float64, []float64, error) {
 	return total, d, nil
 }
 
-// row evaluates one completion and takes its part in the metrics.
-func (l *Loss) row(i int, d, logp, entropy []float64) (float64, error) {
+// evaluated is the loss of a completion before its weight.
+type evaluated struct {
+	loss  float64
+	stats TokenStats
+}
+
+// evaluate returns the loss of each completion, and sets d to the derivatives of the
+// step's loss.
+func (l *Loss) evaluate(d []float64, t policy.Targets) ([]evaluated, error) {
+	if l.device != nil {
+		return l.device.evaluate(l, d, t)
+	}
+	each := make([]evaluated, len(t.Index))
+	for k, index := range t.Index {
+		r, part := l.rows[l.examples[index]], d[t.Spans[k].Start:t.Spans[k].End]
+		each[k].loss, each[k].stats = l.objective.Eval(part, t.Example(k), r.Completion)
+		for i := range part {
+			part[i] *= r.Weight
+		}
+	}
+	return each, nil
+}
+
+// take checks the loss of a completion, takes its part in the metrics and returns it with
+// its weight.
+func (l *Loss) take(i int, e evaluated, logp, entropy []float64) (float64, error) {
 	r := l.rows[i]
-	loss, stats := l.objective.Eval(d, logp, r.Completion)
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		bad := &lora.NonFiniteError{What: fmt.Sprintf("the loss of completion %d", i), Value: loss}
+	if math.IsNaN(e.loss) || math.IsInf(e.loss, 0) {
+		bad := &lora.NonFiniteError{What: fmt.Sprintf("the loss of completion %d", i), Value: e.loss}
 		return 0, fmt.Errorf("grpo: %w: log-probabilities %.6g, when sampled %.6g, of the reference %.6g", bad, logp, r.Old, r.Ref)
 	}
-	for t := range d {
-		d[t] *= r.Weight
-	}
 	l.seen[i] = slices.Clone(logp)
-	l.micro[r.Micro].add(loss*r.Weight, stats, entropy)
-	return loss * r.Weight, nil
+	l.micro[r.Micro].add(e.loss*r.Weight, e.stats, entropy)
+	return e.loss * r.Weight, nil
 }
 
 // LogProbs returns, for each row, the log-probabilities that Eval was given; nil for

@@ -22,6 +22,13 @@ type Completion struct {
 	Ref       []float64 // log-probabilities under the reference; nil: no KL term
 }
 
+// check panics unless all numbers are there for so many tokens.
+func (c *Completion) check(tokens int) {
+	if c.Old != nil && len(c.Old) != tokens || c.Ref != nil && len(c.Ref) != tokens {
+		panic("grpo: log-probabilities of a completion differ in number")
+	}
+}
+
 // TokenStats sums what the metrics need of a completion's tokens.
 type TokenStats struct {
 	Tokens int     // tokens
@@ -43,7 +50,8 @@ func (o *Objective) Eval(d, logp []float64, c Completion) (float64, TokenStats) 
 	if old == nil {
 		old = logp
 	}
-	if len(old) != len(logp) || len(d) != len(logp) || (c.Ref != nil && len(c.Ref) != len(logp)) {
+	c.check(len(logp))
+	if len(d) != len(logp) {
 		panic("grpo: log-probabilities of a completion differ in number")
 	}
 	level := levels[o.Level]

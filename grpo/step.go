@@ -73,7 +73,7 @@ func (t *GRPOTrainer) pass(ctx context.Context, b *batch, step int) (Metrics, er
 	if err != nil {
 		return nil, err
 	}
-	l := NewLoss(t.objective(), t.lossRows(b))
+	l := NewLoss(t.objective(), t.lossRows(b)).On(t.policy.Engine())
 	t.policy.BeginStep(t.cfg.Seed, step)
 	loss, memory := 0.0, int64(0)
 	opts := []policy.Option{policy.WithTemperature(t.cfg.Temperature), policy.WithEntropy(), policy.WithTotal(packed.Targets)}
