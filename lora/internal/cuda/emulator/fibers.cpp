@@ -21,7 +21,7 @@ namespace {
 
 constexpr size_t stack_bytes = 128 << 10, page = 4096;
 constexpr unsigned most_threads = 1024, most_warps = most_threads / 32;
-constexpr size_t most_dynamic = 256 << 10;
+constexpr size_t most_dynamic = 256 << 10, forbidden = 1 << 20;
 
 enum State : unsigned char { runnable, in_collective, in_barrier, finished };
 
@@ -57,7 +57,7 @@ Warp warps[most_warps];
 Context scheduler;
 const Launch *current;
 const char *last = "none";
-char *dynamic_memory, *dynamic_start;
+char *dynamic_start, *dynamic_end;
 unsigned threads, arrived, ended;
 int votes, voted;
 bool released;
@@ -114,10 +114,11 @@ void make_fibers() {
 	fibers = new Fiber[most_threads];
 	size_t each = stack_bytes + page;
 	char *stacks = static_cast<char *>(mmap(nullptr, most_threads * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-	dynamic_memory = static_cast<char *>(mmap(nullptr, most_dynamic + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	char *dynamic_memory = static_cast<char *>(mmap(nullptr, most_dynamic + 2 * forbidden, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	if (stacks == MAP_FAILED || dynamic_memory == MAP_FAILED) fail("no memory for stacks");
-	mprotect(dynamic_memory, page, PROT_NONE);
-	mprotect(dynamic_memory + page + most_dynamic, page, PROT_NONE);
+	mprotect(dynamic_memory, forbidden, PROT_NONE);
+	dynamic_end = dynamic_memory + forbidden + most_dynamic;
+	mprotect(dynamic_end, forbidden, PROT_NONE);
 	for (unsigned i = 0; i < most_threads; i++) {
 		char *low = stacks + i * each;
 		mprotect(low, page, PROT_NONE);
@@ -157,7 +158,7 @@ const char *state_name(State s) {
 
 void poison_shared() {
 	memset(current->shared, 0xff, current->shared_end - current->shared);
-	memset(dynamic_start, 0xff, dynamic_memory + page + most_dynamic - dynamic_start);
+	memset(dynamic_start, 0xff, dynamic_end - dynamic_start);
 }
 
 // run_block runs the fibers of one block until all have ended.
@@ -202,7 +203,7 @@ void run(const Launch &launch) {
 	random_state = 2463534242u;
 	block_size = launch.block, grid_size = launch.grid;
 	threads = launch.block.x * launch.block.y * launch.block.z;
-	dynamic_start = dynamic_memory + page + most_dynamic - (launch.dynamic_bytes + 15) / 16 * 16;
+	dynamic_start = dynamic_end - (launch.dynamic_bytes + 15) / 16 * 16;
 	place_threads(launch.block);
 	unsigned long long blocks = 1ull * launch.grid.x * launch.grid.y * launch.grid.z;
 	for (unsigned long long i = 0; i < blocks; i++) {

@@ -1,4 +1,4 @@
-// Device memory between pages that cannot be touched, fresh memory full of NaN, and an
+// Device memory between stretches that cannot be touched, fresh memory full of NaN, and an
 // account of what is free.
 
 #include "driver.h"
@@ -12,12 +12,12 @@ namespace emulator {
 
 namespace {
 
-constexpr size_t page = 4096, poison_bytes = 16 << 20, alignment = 256;
-constexpr unsigned char slack = 0xa5; // between an allocation's end and the forbidden page
+constexpr size_t page = 4096, forbidden = 1 << 20, poison_bytes = 16 << 20, alignment = 256;
+constexpr unsigned char slack = 0xa5; // between an allocation's end and the forbidden memory behind it
 
 struct Allocation {
 	size_t bytes; // asked for
-	char *low;    // of the mapping, its first forbidden page
+	char *low;    // of the mapping, which begins with forbidden memory
 	size_t mapped;
 };
 
@@ -49,14 +49,14 @@ bool map_poison(char *at, size_t bytes) {
 	return true;
 }
 
-// allocate places the bytes so that they end where a forbidden page begins, but for what
+// allocate places the bytes so that they end where forbidden memory begins, but for what
 // alignment takes.
 CUresult allocate(CUdeviceptr *p, size_t bytes) {
-	size_t room = round_up(bytes, alignment), inner = round_up(room, page), mapped = inner + 2 * page;
+	size_t room = round_up(bytes, alignment), inner = round_up(room, page), mapped = inner + 2 * forbidden;
 	if (round_up(room, 512) > total() - std::min(used, total())) return CUDA_ERROR_OUT_OF_MEMORY;
 	char *low = static_cast<char *>(mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-	if (low == MAP_FAILED || !map_poison(low + page, inner)) return CUDA_ERROR_OUT_OF_MEMORY;
-	char *start = low + page + inner - room;
+	if (low == MAP_FAILED || !map_poison(low + forbidden, inner)) return CUDA_ERROR_OUT_OF_MEMORY;
+	char *start = low + forbidden + inner - room;
 	memset(start + bytes, slack, room - bytes);
 	*p = CUdeviceptr(start);
 	allocations[*p] = {bytes, low, mapped};
@@ -112,8 +112,8 @@ void nearest_allocation(const void *address, char *text, size_t size) {
 	CUdeviceptr p = CUdeviceptr(address);
 	int n = snprintf(text, size, ": address %p", address);
 	for (auto &[start, a] : allocations) {
-		if (p + page >= start && p < start) n += snprintf(text + n, size - n, ", %llu bytes before an allocation of %zu bytes", start - p, a.bytes);
-		if (p >= start + a.bytes && p < start + a.bytes + 2 * page) n += snprintf(text + n, size - n, ", %llu bytes behind the end of an allocation of %zu bytes", p - start - a.bytes, a.bytes);
+		if (p + forbidden >= start && p < start) n += snprintf(text + n, size - n, ", %llu bytes before an allocation of %zu bytes", start - p, a.bytes);
+		if (p >= start + a.bytes && p < start + a.bytes + forbidden + alignment) n += snprintf(text + n, size - n, ", %llu bytes behind the end of an allocation of %zu bytes", p - start - a.bytes, a.bytes);
 		if (n >= int(size) - 1) return;
 	}
 }
