@@ -37,6 +37,9 @@ func (e *cpuEngine) rmsNormBackScratch(m arena, x View) {
 	m.Temp(1, x.Rows)
 }
 
+// attentionScratch is the room of Attention: none, workers have their own.
+func (e *cpuEngine) attentionScratch(arena, View, Tree, HeadShape) {}
+
 // attentionBackScratch is the room of AttentionBack: queries, their gradients and those
 // of outputs, head by head.
 func (e *cpuEngine) attentionBackScratch(m arena, q View, s HeadShape) {

@@ -26,6 +26,7 @@ type cudaEngine struct {
 	call cudaCall
 
 	scatter    scatterOrder
+	attend     cudaAttention
 	head       cudaHead
 	sample     cudaSample
 	outboxAt   cuda.Ptr

@@ -53,6 +53,7 @@ type scratcher interface {
 	linearScratch(m arena, x View, l *Linear)
 	linearBackScratch(m arena, dx, dy, x View, l *Linear)
 	rmsNormBackScratch(m arena, x View)
+	attentionScratch(m arena, q View, t Tree, s HeadShape)
 	attentionBackScratch(m arena, q View, s HeadShape)
 	headScratch(m arena, h View, w Weight)
 	sampleScratch(m arena, logits View)
@@ -64,6 +65,7 @@ type noScratch struct{}
 func (noScratch) linearScratch(arena, View, *Linear)                 {}
 func (noScratch) linearBackScratch(arena, View, View, View, *Linear) {}
 func (noScratch) rmsNormBackScratch(arena, View)                     {}
+func (noScratch) attentionScratch(arena, View, Tree, HeadShape)      {}
 func (noScratch) attentionBackScratch(arena, View, HeadShape)        {}
 func (noScratch) headScratch(arena, View, Weight)                    {}
 func (noScratch) sampleScratch(arena, View)                          {}
@@ -125,16 +127,19 @@ func (d *dry) Pick(View, View, []int32)          {}
 func (d *dry) Put(View, View, []int32)           {}
 func (d *dry) RMSNorm(View, View, View, float64) {}
 
-func (d *dry) RMSNormBack(_, _, x, _, _ View, _ float64)         { d.needs.rmsNormBackScratch(d, x) }
-func (d *dry) RotaryTable(View, View, []int32, []float32)        {}
-func (d *dry) Rotary(View, View, View, int, bool)                {}
-func (d *dry) SwiGLU(View, View, View)                           {}
-func (d *dry) SwiGLUBack(View, View, View, View, View)           {}
-func (d *dry) Linear(_, x View, l *Linear, _ View)               { d.needs.linearScratch(d, x, l) }
-func (d *dry) Attention(_, _, _, _, _ View, _ Tree, _ HeadShape) {}
+func (d *dry) RMSNormBack(_, _, x, _, _ View, _ float64)  { d.needs.rmsNormBackScratch(d, x) }
+func (d *dry) RotaryTable(View, View, []int32, []float32) {}
+func (d *dry) Rotary(View, View, View, int, bool)         {}
+func (d *dry) SwiGLU(View, View, View)                    {}
+func (d *dry) SwiGLUBack(View, View, View, View, View)    {}
+func (d *dry) Linear(_, x View, l *Linear, _ View)        { d.needs.linearScratch(d, x, l) }
 
 func (d *dry) LinearBack(dx, dy, x View, l *Linear, _ View, _ bool) {
 	d.needs.linearBackScratch(d, dx, dy, x, l)
+}
+
+func (d *dry) Attention(_, _, q, _, _ View, t Tree, s HeadShape) {
+	d.needs.attentionScratch(d, q, t, s)
 }
 
 func (d *dry) AttentionBack(_, _, _, _, _, _, q, _, _ View, _ Tree, s HeadShape) {
