@@ -192,8 +192,11 @@ func (d *Device) Memory() (free, total int64) {
 }
 
 // Close waits for the device and gives everything back. It returns the first failure that
-// was not reported.
+// was not reported. A second call does nothing.
 func (d *Device) Close() error {
+	if d.first == errClosed {
+		return nil
+	}
 	err := d.Sync()
 	d.closeBLAS()
 	d.closeRegion()
