@@ -130,7 +130,7 @@ func (s *suite) attentionCase(f forest, shape lora.HeadShape) *attentionCase {
 func (s *suite) attention(what string, f forest, shape lora.HeadShape) {
 	s.Helper()
 	c := s.attentionCase(f, shape)
-	w := newDense(c)
+	w := newDense(c, s.attentionRounding())
 	w.run(c)
 	s.bounded(what+": o", c.o, w.o.bound)
 	s.bounded(what+": lse", c.lse, w.lse.bound)
@@ -167,24 +167,43 @@ func (e estimate) add(i int, value, bound float64) {
 	e.bound[i] += bound
 }
 
+// attentionRounding returns the relative error at which the engine takes the factors of
+// products: those whose names begin with cuda and end in bf16 round queries, keys, values,
+// probabilities, and the gradients of outputs and scores.
+func (s *suite) attentionRounding() float64 {
+	if s.onCUDA() {
+		return s.rounding(lora.BF16)
+	}
+	return 0
+}
+
 // denseAttention is attention with an explicit mask, and its error bounds. With
 // a = max Σ|q||k|/sqrt(d) over a row's keys, a score's error is at most
 // δ = (d+4)·eps·a, that of a probability e = 2δ + (keys + d + 16)·eps relative to
 // itself; sums carry their terms' errors and eps for each term.
+//
+// Where factors of products are rounded with a relative error u, δ grows by
+// ((1+u)²−1)·a, e by what exp(2δ) exceeds 1 and 2δ, and each product of two rounded
+// factors by (1+u)².
 type denseAttention struct {
 	sees                   [][]bool // [query row][key row]
 	claimed, keyClaimed    []bool
 	o, lse, dq, dk, dv     estimate
 	width, keyWidth, group int
+	u                      float64 // relative error of rounded factors
 }
 
-func newDense(c *attentionCase) *denseAttention {
+// pair returns the relative error of a product whose factors are rounded, the first of
+// which has another error already.
+func (w *denseAttention) pair(e float64) float64 { return e + (1+e)*w.u*(2+w.u) }
+
+func newDense(c *attentionCase, u float64) *denseAttention {
 	width, keyWidth := c.shape.Heads*c.shape.HeadDim, c.shape.KVHeads*c.shape.HeadDim
 	w := &denseAttention{
 		claimed: make([]bool, c.f.rows), keyClaimed: make([]bool, c.f.keys),
 		o: newEstimate(c.f.rows * width), lse: newEstimate(c.f.rows * c.shape.Heads), dq: newEstimate(c.f.rows * width),
 		dk: newEstimate(c.f.keys * keyWidth), dv: newEstimate(c.f.keys * keyWidth),
-		width: width, keyWidth: keyWidth, group: c.shape.Heads / c.shape.KVHeads,
+		width: width, keyWidth: keyWidth, group: c.shape.Heads / c.shape.KVHeads, u: u,
 	}
 	for range c.f.rows {
 		w.sees = append(w.sees, make([]bool, c.f.keys))
@@ -261,42 +280,77 @@ func (w *denseAttention) head(c *attentionCase, r, h int) {
 		}
 	}
 	lse := math.Log(total)
-	delta := (float64(dim) + 4) * eps * size
+	delta := ((float64(dim)+4)*eps + w.pair(0)) * size
 	e := 2*delta + (keys+float64(dim)+16)*eps
+	if w.u > 0 {
+		e += math.Expm1(2*delta) - 2*delta
+	}
 	w.lse.add(r*c.shape.Heads+h, lse, delta+(keys+16)*eps+eps*math.Abs(lse))
 	at := r*w.width + h*dim
 	for j, sees := range w.sees[r] {
 		if sees {
 			p := math.Exp(score[j] - lse)
 			for i, v := range slice(c.v.data, j, w.keyWidth, kh, dim) {
-				w.o.add(at+i, p*v, e*p*math.Abs(v))
+				w.o.add(at+i, p*v, w.pair(e)*p*math.Abs(v))
 			}
 		}
 	}
-	dTotal, dSize := dots(do, w.o.value[at:at+dim])
-	e += (keys + float64(c.f.rows*w.group) + float64(dim)) * eps
+	row := attentionRow{c: c, at: at, q: q, do: do, e: e + (keys+float64(c.f.rows*w.group)+float64(dim))*eps}
+	row.d, row.dSize = dots(do, w.o.value[at:at+dim])
+	for i, x := range do {
+		row.dBound += math.Abs(x) * w.o.bound[at+i]
+	}
 	for j, sees := range w.sees[r] {
 		if sees {
-			w.key(c, j, kh, at, math.Exp(score[j]-lse), e, dTotal, dSize, q, do)
+			w.key(&row, j, kh, math.Exp(score[j]-lse))
 		}
 	}
 }
 
+// attentionRow is a row and head whose gradients are computed.
+type attentionRow struct {
+	c                *attentionCase
+	at               int       // of the first element of queries and outputs
+	q, do            []float64 // of the row and head
+	e                float64   // relative error of probabilities
+	d, dSize, dBound float64   // Σ do·o, Σ |do·o|, and Σ |do| times the errors of o
+}
+
 // key adds what one key contributes to the gradients.
-func (w *denseAttention) key(c *attentionCase, j, kh, at int, p, e, dTotal, dSize float64, q, do []float64) {
-	dim := c.shape.HeadDim
+func (w *denseAttention) key(r *attentionRow, j, kh int, p float64) {
+	dim := r.c.shape.HeadDim
 	root := math.Sqrt(float64(dim))
-	k := slice(c.k.data, j, w.keyWidth, kh, dim)
-	dp, dpSize := dots(do, slice(c.v.data, j, w.keyWidth, kh, dim))
+	k := slice(r.c.k.data, j, w.keyWidth, kh, dim)
+	dp, dpSize := dots(r.do, slice(r.c.v.data, j, w.keyWidth, kh, dim))
 	// lse is stored as float32, which the probabilities that are computed again feel.
-	e += eps * (8 + math.Abs(math.Log(p)))
-	ds, dsBound := p*(dp-dTotal)/root, 2*e*p*(dpSize+dSize)/root
+	e := r.e + eps*(8+math.Abs(math.Log(p)))
+	ds, dsBound := p*(dp-r.d)/root, 2*e*p*(dpSize+r.dSize)/root
+	if w.u > 0 {
+		dsBound = w.scoreBound(e, p, dp, dpSize, r) / root
+	}
+	// Rounding adds to the score's gradient what it does to a product of it.
+	dsBound += w.pair(0) * (math.Abs(ds) + dsBound)
 	key := j*w.keyWidth + kh*dim
 	for i := range dim {
-		w.dv.add(key+i, p*do[i], e*p*math.Abs(do[i]))
-		w.dq.add(at+i, ds*k[i], dsBound*math.Abs(k[i]))
-		w.dk.add(key+i, ds*q[i], dsBound*math.Abs(q[i]))
+		w.dv.add(key+i, p*r.do[i], w.pair(e)*p*math.Abs(r.do[i]))
+		w.dq.add(r.at+i, ds*k[i], dsBound*math.Abs(k[i]))
+		w.dk.add(key+i, ds*r.q[i], dsBound*math.Abs(r.q[i]))
 	}
+}
+
+// scoreBound returns the error of p·(dp − d) where p has a relative error e, dp is a
+// product of rounded factors, and d carries the error of the outputs.
+func (w *denseAttention) scoreBound(e, p, dp, dpSize float64, r *attentionRow) float64 {
+	sum := w.pair(0)*dpSize + r.dBound + (float64(r.c.shape.HeadDim)+8)*eps*(dpSize+r.dSize+r.dBound)
+	return p * (e*math.Abs(dp-r.d) + (1+e)*sum)
+}
+
+// attentionBounds returns the bounds of the errors of attention's output.
+func (s *suite) attentionBounds(f forest, shape lora.HeadShape, q, k, v operand) []float64 {
+	c := &attentionCase{f: f, shape: shape, q: q, k: k, v: v, do: q}
+	w := newDense(c, s.attentionRounding())
+	w.run(c)
+	return w.o.bound
 }
 
 // testAttentionHidden checks that a key which a row does not see cannot reach it,
@@ -319,7 +373,7 @@ func testAttentionHidden(s *suite) {
 				ko, vo := s.operand(140, 8, k), s.operand(140, 8, v)
 				o, lse := s.output(140, 16), s.output(140, 2)
 				s.got.Attention(o.got, lse.got, clean.q.got, ko.got, vo.got, f.tree, shape)
-				s.sameWhereHidden(newDense(clean), key, s.read(s.got, o.got), s.read(s.got, clean.o.got))
+				s.sameWhereHidden(newDense(clean, 0), key, s.read(s.got, o.got), s.read(s.got, clean.o.got))
 			}
 		}
 	}
