@@ -95,6 +95,9 @@ func (d *Device) closeBLAS() {
 	}
 }
 
+// blasCall is a product as cuBLAS takes it.
+type blasCall = C.blas_product
+
 // Multiply makes a product. One without elements does nothing; one without terms, K = 0,
 // panics.
 func (d *Device) Multiply(p *Product) {
@@ -106,11 +109,11 @@ func (d *Device) Multiply(p *Product) {
 	}
 	d.Flush()
 	if d.blas == nil {
-		d.Fail(fmt.Errorf("%s: cuBLAS is not started", p))
+		d.Fail(fmt.Errorf("%s: cuBLAS is not started", p.String()))
 		return
 	}
 	// Row-major matrices are column-major ones transposed: cᵀ = bᵀ·aᵀ.
-	call := C.blas_product{
+	d.product = C.blas_product{
 		trans_a: flag(p.B.Trans), trans_b: flag(p.A.Trans),
 		m: C.int32_t(p.N), n: C.int32_t(p.M), k: C.int32_t(p.K), _type: C.int32_t(p.Type), batch: C.int32_t(p.Batch),
 		a: C.CUdeviceptr(p.B.P), b: C.CUdeviceptr(p.A.P), c: C.CUdeviceptr(p.C.P),
@@ -118,8 +121,8 @@ func (d *Device) Multiply(p *Product) {
 		stride_a: C.int64_t(p.B.Step), stride_b: C.int64_t(p.A.Step), stride_c: C.int64_t(p.C.Step),
 		alpha: C.float(p.Alpha), beta: C.float(p.Beta),
 	}
-	if code := C.blas_multiply(d.blas, d.context, &call); code != 0 {
-		d.Fail(fmt.Errorf("%s: %w (%s)", p, blasError(code), d.memoryText()))
+	if code := C.blas_multiply(d.blas, d.context, &d.product); code != 0 {
+		d.Fail(fmt.Errorf("%s: %w (%s)", p.String(), blasError(code), d.memoryText()))
 	}
 }
 

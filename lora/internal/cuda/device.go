@@ -54,6 +54,7 @@ type Device struct {
 	graphs    int64 // launches of graphs
 	closers   []func()
 	blas      blasHandle // nil until StartBLAS
+	product   blasCall   // made last
 }
 
 // Open opens the GPU of a number. The error says what is missing: a driver, a GPU of that

@@ -2,7 +2,9 @@ package enginetest
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/socialrl/socialrl/lora"
 )
@@ -86,7 +88,9 @@ var headShapes = []lora.HeadShape{
 
 // testAttention compares attention over forests with a dense masked soft-max.
 func testAttention(s *suite) {
-	for name, f := range s.forests() {
+	forests := s.forests()
+	for _, name := range slices.Sorted(maps.Keys(forests)) {
+		f := forests[name]
 		for _, shape := range headShapes {
 			if f.rows > 100 && shape.HeadDim > 8 {
 				continue // long and wide at once tests nothing new, slowly
@@ -118,13 +122,16 @@ func (s *suite) attentionCase(f forest, shape lora.HeadShape) *attentionCase {
 	for _, n := range f.tree {
 		c.trainable = c.trainable && n.Rows == n.Len
 	}
-	s.on(func(e lora.Engine, pick func(operand) lora.View) {
-		e.Attention(pick(c.o), pick(c.lse), pick(c.q), pick(c.k), pick(c.v), f.tree, shape)
-		if c.trainable {
-			e.AttentionBack(pick(c.dq), pick(c.dk), pick(c.dv), pick(c.do), pick(c.o), pick(c.lse), pick(c.q), pick(c.k), pick(c.v), f.tree, shape)
-		}
-	})
+	s.on(c.run)
 	return c
+}
+
+// run computes attention and, where the tree can be trained, its gradient.
+func (c *attentionCase) run(e lora.Engine, pick func(operand) lora.View) {
+	e.Attention(pick(c.o), pick(c.lse), pick(c.q), pick(c.k), pick(c.v), c.f.tree, c.shape)
+	if c.trainable {
+		e.AttentionBack(pick(c.dq), pick(c.dk), pick(c.dv), pick(c.do), pick(c.o), pick(c.lse), pick(c.q), pick(c.k), pick(c.v), c.f.tree, c.shape)
+	}
 }
 
 func (s *suite) attention(what string, f forest, shape lora.HeadShape) {
