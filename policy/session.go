@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/socialrl/socialrl/lora"
 )
@@ -29,7 +30,11 @@ type Session struct {
 	live   map[int]*sequence
 	nextID int
 	spare  func() bool // lets one prompt go that is held; nil where none are
+	serial uint64      // tells sessions apart
 }
+
+// sessions counts the sessions made so far.
+var sessions atomic.Uint64
 
 // sequence is a prompt with the reply so far.
 type sequence struct {
@@ -64,7 +69,7 @@ func (p *Policy) NewSession() *Session { return p.newSession(256) }
 
 // newSession returns a session whose cache begins with a number of rows.
 func (p *Policy) newSession(rows int) *Session {
-	return &Session{p: p, cache: newCache(p.net, rows), root: &twig{}, live: map[int]*sequence{}}
+	return &Session{p: p, cache: newCache(p.net, rows), root: &twig{}, live: map[int]*sequence{}, serial: sessions.Add(1)}
 }
 
 // Close gives the session's memory back.
@@ -138,6 +143,19 @@ func (s *Session) Step(ctx context.Context) ([]Token, error) {
 	b := s.collect()
 	eng := s.p.base.eng
 	defer eng.Reset(eng.Mark())
+	recorder, ok := eng.(lora.Recorder)
+	if !ok || !b.decodes() {
+		return s.compute(ctx, b)
+	}
+	var tokens []Token
+	var err error
+	recorder.Record(b.key(s.serial), func() { tokens, err = s.compute(ctx, b) })
+	return tokens, err
+}
+
+// compute computes one batch and draws the tokens that it gives.
+func (s *Session) compute(ctx context.Context, b *stepBatch) ([]Token, error) {
+	eng := s.p.base.eng
 	s.p.net.setDropout(0, 0, 0, 0)
 	run := newPass(s.p.net, b.positions, b.tree, b.readRows)
 	run.cache, run.cacheAt = s.cache, b.cacheAt
@@ -232,6 +250,15 @@ type stepBatch struct {
 	readers                    []*sequence   // sequences that draw a token
 	readRows                   []int32       // distinct rows that are read
 	readAt                     []int32       // reader -> index into readRows
+}
+
+// decodes reports whether the step extends replies and does nothing else, so that the next
+// is likely to compute the same for other tokens.
+func (b *stepBatch) decodes() bool { return len(b.tokens) > 0 && len(b.tokens) == len(b.readRows) }
+
+// key tells steps of decoding apart that differ in what they compute.
+func (b *stepBatch) key(session uint64) uint64 {
+	return session<<40 | uint64(len(b.tokens))<<20 | uint64(len(b.readers))
 }
 
 // collect walks the trie depth first and takes what is not in the cache yet, up to
