@@ -9,7 +9,7 @@ import (
 )
 
 // engineNames lists what Open accepts, for error messages.
-const engineNames = "cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0"
+const engineNames = "cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0, cuda:0:f32"
 
 // openers makes engines by family, the part of the name before the colon; the
 // argument is the part after it. A file with a build tag replaces an entry from
@@ -28,7 +28,9 @@ var openers = map[string]func(variant string) (Engine, error){
 //	cpu:avx2
 //	cpu:generic     plain Go, on every machine
 //	float64         plain loops in float64, the reference; slow
-//	cuda:0          an NVIDIA GPU by number; needs the build tag cuda
+//	cuda:0          an NVIDIA GPU by number, at work: weights but those of kind F32, and
+//	                attention, are multiplied in bfloat16; needs the build tag cuda
+//	cuda:0:f32      the same GPU, float32 throughout
 //
 // The products of avx512bf16 sum in float32 all the same; weights of other kinds are
 // multiplied as by avx512. It is the fastest variant on processors of AMD that have its
@@ -49,14 +51,19 @@ func Open(name string) (Engine, error) {
 	return engine, nil
 }
 
+// devices lists the engines that open on devices beside the processor. A file with a
+// build tag replaces it from its init function.
+var devices = func() []string { return nil }
+
 // Available returns the names of the engines that Open makes here, each variant by its
-// own name: those of the CPU, the fastest first, and the reference.
+// own name: those of the CPU, the fastest first, the reference, and those on GPUs, where
+// the program was built for them and some open.
 func Available() []string {
 	var names []string
 	for _, variant := range gemm.Variants() {
 		names = append(names, "cpu:"+variant)
 	}
-	return append(names, "float64")
+	return append(append(names, "float64"), devices()...)
 }
 
 func openFloat64(variant string) (Engine, error) {
@@ -67,5 +74,5 @@ func openFloat64(variant string) (Engine, error) {
 }
 
 func openWithoutCUDA(string) (Engine, error) {
-	return nil, errors.New("built without CUDA (build with -tags cuda)")
+	return nil, errors.New("built without CUDA: build with CGO_ENABLED=1 and -tags cuda, and name the folder of cuda.h in CGO_CFLAGS, such as CGO_CFLAGS=-I/usr/local/cuda/include")
 }

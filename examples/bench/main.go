@@ -60,7 +60,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	s := &settings{}
 	fs := cli.NewFlags("bench", synopsis)
 	fs.StringVar(&s.model, "model", "", "Hugging Face model `directory` (required)")
-	fs.StringVar(&s.device, "device", "cpu", "`name` of the engine that computes")
+	fs.StringVar(&s.device, "device", "cpu", cli.DeviceUsage)
 	fs.StringVar(&s.kindList, "kind", "bf16", "comma-separated `kinds` of weights; rows of training take the first")
 	fs.StringVar(&s.rows, "rows", "", "measure only rows that this regular `expression` matches; kernels are called \"gemm ...\", the others \"prefill\", \"decode\", \"sft\", \"update\", \"grpo\"")
 	fs.BoolVar(&s.list, "list", false, "print the names of the rows and measure nothing")

@@ -63,7 +63,7 @@ func parse(args []string, s cli.Streams, size func(seed uint64) sizes) (settings
 // defineSocial defines the flags of the world of SOTOPIA.
 func (f *settings) defineSocial(fs *flag.FlagSet) {
 	fs.StringVar(&f.model.Dir, "model", "", "Hugging Face model `directory` of the policy; without it the loop runs in the miniature world, and the flags named with -model do nothing")
-	fs.StringVar(&f.model.Device, "device", "cpu", "with -model, `name` of the engine that computes")
+	fs.StringVar(&f.model.Device, "device", "cpu", cli.DeviceUsage)
 	fs.StringVar(&f.model.DType, "dtype", "bf16", "with -model, `type` of the frozen weights: f32, bf16, nf4 or int8")
 	fs.StringVar(&f.adapter, "adapter", "", "with -model, adapter `directory` to start from; default a new one, of rank 8 on q_proj and v_proj")
 	fs.StringVar(&f.profilesDir, "profiles", arena.World, "with -model, `where` profiles are: a directory (agents.jsonl, environments.jsonl, ...), a redis:// URL, or world for the people of the miniature world")

@@ -31,7 +31,7 @@ func newMiniature(s settings, log io.Writer) (*miniature, error) {
 		m.train, m.heldOut = m.train[:min(n, len(m.train))], m.heldOut[:min(n, len(m.heldOut))]
 	}
 	var err error
-	if m.eng, err = lora.Open("cpu"); err != nil {
+	if m.eng, err = lora.Open(s.model.Device); err != nil {
 		return nil, err
 	}
 	if m.base, err = learner.NewBase(m.eng, s.seed); err != nil {

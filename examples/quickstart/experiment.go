@@ -21,6 +21,7 @@ type experiment struct {
 	settings
 	seed    uint64
 	dir     string
+	device  string // of lora.Open
 	control bool
 	log     io.Writer
 
@@ -72,7 +73,7 @@ func (x *experiment) run(ctx context.Context) (*outcome, error) {
 	if err := os.MkdirAll(filepath.Join(x.dir, "heldout"), 0o755); err != nil {
 		return nil, err
 	}
-	eng, err := lora.Open("cpu")
+	eng, err := lora.Open(x.device)
 	if err != nil {
 		return nil, err
 	}

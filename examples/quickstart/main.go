@@ -49,6 +49,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, size func(see
 // flags are what the command line says.
 type flags struct {
 	out     string
+	device  string
 	seed    uint64
 	seeds   int
 	control bool
@@ -58,6 +59,7 @@ func parse(args []string, help io.Writer) (flags, error) {
 	var f flags
 	fs := cli.NewFlags("quickstart", "Run the whole method on a miniature social world.")
 	fs.StringVar(&f.out, "out", filepath.Join("runs", "quickstart"), "`directory` for everything that is made; what is finished there is not made again")
+	fs.StringVar(&f.device, "device", "cpu", cli.DeviceUsage)
 	fs.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn")
 	fs.IntVar(&f.seeds, "seeds", 1, "`number` of experiments, with the seeds seed, seed+1, ...")
 	fs.BoolVar(&f.control, "control", false, "train on shuffled rewards as well, and fail if a claim does not hold")
@@ -79,7 +81,7 @@ func study(ctx context.Context, f flags, size func(seed uint64) settings, s cli.
 	for i := range uint64(f.seeds) {
 		seed := f.seed + i
 		x := &experiment{
-			settings: size(seed), seed: seed, control: f.control, log: s.Err,
+			settings: size(seed), seed: seed, device: f.device, control: f.control, log: s.Err,
 			dir: filepath.Join(f.out, fmt.Sprintf("seed-%d", seed)),
 		}
 		out, err := x.run(ctx)

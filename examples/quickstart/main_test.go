@@ -124,7 +124,7 @@ func TestWrongUsage(t *testing.T) {
 func TestStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	x := &experiment{settings: tiny(1), seed: 1, dir: t.TempDir(), log: &bytes.Buffer{}}
+	x := &experiment{settings: tiny(1), seed: 1, device: "cpu", dir: t.TempDir(), log: &bytes.Buffer{}}
 	if _, err := x.run(ctx); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
 		t.Errorf("error %v, want that of the context", err)
 	}

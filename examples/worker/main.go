@@ -51,7 +51,7 @@ func parse(args []string, s cli.Streams) (*settings, error) {
 	fs.IntVar(&w.Concurrency, "concurrency", 8, "jobs that run at once")
 	fs.DurationVar(&w.Grace, "grace", 8*time.Second, "how long running jobs may go on after an interrupt")
 	fs.StringVar(&w.local.ModelDir, "model", "", "Hugging Face model `directory` of players called local; that of the program that hands out the jobs if empty")
-	fs.StringVar(&w.local.Device, "device", "", "`name` of the engine that computes for them; likewise")
+	fs.StringVar(&w.local.Device, "device", "", "`name` of the engine that computes for them, such as cpu or cuda:0; likewise")
 	fs.IntVar(&w.local.Limit, "limit", 16, "calls of players and judges under way at one endpoint; 0 is no limit")
 	w.keys.Define(fs)
 	return w, cli.Parse(fs, args, s, w.check)

@@ -13,6 +13,10 @@ import (
 	"github.com/socialrl/socialrl/tokenizer"
 )
 
+// DeviceUsage explains a flag that names an engine.
+const DeviceUsage = "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, or an NVIDIA GPU: " +
+	"cuda:0 in bfloat16, cuda:0:f32 in float32, where the program was built with -tags cuda"
+
 // Model is the base model that the flags name.
 type Model struct {
 	Dir      string // Hugging Face model directory
@@ -25,7 +29,7 @@ type Model struct {
 // Define defines -model, -device, -dtype, -vocab-dtype and -template.
 func (m *Model) Define(fs *flag.FlagSet) {
 	fs.StringVar(&m.Dir, "model", "", "Hugging Face model `directory` (required)")
-	fs.StringVar(&m.Device, "device", "cpu", "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0")
+	fs.StringVar(&m.Device, "device", "cpu", DeviceUsage)
 	fs.StringVar(&m.DType, "dtype", "bf16", "`type` in which the frozen weights are kept: f32, bf16, or in the blocks nf4 (4 bits) or int8 (8 bits)")
 	fs.StringVar(&m.Vocab, "vocab-dtype", "", "`type` in which embedding and output matrix are kept: f32, bf16, int8 or nf4; default -dtype, or as stored under nf4 and int8")
 	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
