@@ -33,6 +33,8 @@ type cudaEngine struct {
 	outboxSize int // elements
 }
 
+var _ Engine = (*cudaEngine)(nil)
+
 func init() { openers["cuda"] = openCUDA }
 
 // openCUDA is Open's entry for the family "cuda". The variant is the GPU's number and,
@@ -50,11 +52,7 @@ func openCUDA(variant string) (Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine, whole := any(e).(Engine)
-	if !whole {
-		return nil, errors.Join(errors.New("operations are missing"), e.Close())
-	}
-	return engine, nil
+	return e, nil
 }
 
 // newCUDAEngine makes an engine on a GPU.
@@ -194,3 +192,6 @@ func (e *cudaEngine) stage32(ids []int32) cuda.Ptr { return stage(e, ids) }
 func fetch[T any](e *cudaEngine, dst []T, src cuda.Ptr) error {
 	return deviceError(e.dev.Download(bytesOf(dst), src))
 }
+
+// Launches returns how many kernels were launched one by one so far, and how many graphs.
+func (e *cudaEngine) Launches() (kernels, graphs int64) { return e.dev.Launches() }
