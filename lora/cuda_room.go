@@ -241,12 +241,17 @@ func (r cudaRoom) stream(kind Kind, rows, out, in int) (p cudaStream) {
 		}
 		column = 4 * p.count
 	}
-	p.cut(divideUp(out, p.tile)*divideUp(rows, p.count), divideUp(in, chunk), chunk, max(1, streamInput/(chunk*column)))
-	input := 4 * p.count * p.stretch
+	chunks := divideUp(in, chunk)
+	p.splits = divideUp(chunks, max(1, streamInput/(chunk*column)))
+	p.cut(divideUp(out, p.tile)*divideUp(rows, p.count), chunks, r.rounds(kind))
+	p.stretch = divideUp(chunks, p.splits) * chunk
+	p.splits = divideUp(chunks*chunk, p.stretch)
+	sums := 4 * streamWarps * p.tile * p.count
 	if r.rounds(kind) {
-		input = rows * (2*p.stretch + 64)
+		p.shared = sums + rows*(2*p.stretch+64)
+	} else {
+		p.shared = max(sums, 4*p.count*p.stretch)
 	}
-	p.shared = max(input, 4*streamWarps*p.tile*p.count)
 	if nf4 {
 		p.shared += streamTables
 	}
@@ -256,16 +261,16 @@ func (r cudaRoom) stream(kind Kind, rows, out, in int) (p cudaStream) {
 	return p
 }
 
-// cut divides chunks of columns, of which a block holds at most so many, so that tiles of
-// rows make enough warps, each of which has two chunks at least.
-func (p *cudaStream) cut(tiles, chunks, chunk, most int) {
-	p.across, p.splits = 1, divideUp(chunks, most)
-	for p.across < streamWarps && tiles*p.across*p.splits < streamWanted && chunks >= 4*p.across*p.splits {
+// cut divides chunks of columns between warps and blocks so that each warp has two chunks at
+// least and tiles of rows make enough warps. Where blocks go through many tiles, all warps
+// of one share its columns, so that the last tiles are small.
+func (p *cudaStream) cut(tiles, chunks int, many bool) {
+	room := func() bool { return chunks >= 4*p.across*p.splits }
+	p.across = 1
+	for p.across < streamWarps && room() && (many || tiles*p.across*p.splits < streamWanted) {
 		p.across *= 2
 	}
-	for tiles*p.across*p.splits < streamWanted/2 && chunks >= 4*p.across*p.splits {
+	for room() && tiles*p.across*p.splits < streamWanted/2 {
 		p.splits *= 2
 	}
-	p.stretch = divideUp(chunks, p.splits) * chunk
-	p.splits = divideUp(chunks*chunk, p.stretch)
 }

@@ -65,9 +65,12 @@ func (e *cudaEngine) streamProduct(to View, stride int, y, x, bias View, l *Line
 		rank = l.A.Rows
 		lowBlocks = p.lowParts * divideUp(rank, lowRank)
 	}
-	rows := streamWarps / p.across * p.tile // of the weight, a block
+	blocks := divideUp(w.out, streamWarps/p.across*p.tile)
+	if e.room().rounds(w.kind) { // whose blocks go through many tiles
+		blocks = min(blocks, max(1, 2*e.dev.SMs()/p.splits))
+	}
 	e.kernel(e.streamKernel(w.kind, p)).view(to).i64(y.Len()).i32(stride).i32(0).i32(w.out).view(bias).
 		view(x).i32(x.Rows).i32(x.Stride).i32(p.stretch).i32(p.across).
 		i32(lowBlocks).view(low).view(l.A).i32(l.A.Stride).i32(rank).i32(p.lowWidth).drop(l.Drop).weight(w).
-		launch(lowBlocks+divideUp(w.out, rows), p.splits, divideUp(x.Rows, p.count), 32*streamWarps, p.shared)
+		launch(lowBlocks+blocks, p.splits, divideUp(x.Rows, p.count), 32*streamWarps, p.shared)
 }

@@ -47,8 +47,9 @@ __device__ __forceinline__ void pairs_of(unsigned (&p)[4], const Unit<KIND> &u, 
 template <int KIND, int NT>
 __device__ __forceinline__ void multiply_units(float (&acc)[NT][4], const Unit<KIND> (&u)[2], const Decoder &d, const unsigned char *xs,
                                                int pitch, int x_rows) {
+	constexpr int unrolled = NT > 2 ? 2 : 4; // for the registers
 	float scale[2] = {unit_scale<KIND>(u[0], d), unit_scale<KIND>(u[1], d)};
-#pragma unroll
+#pragma unroll unrolled
 	for (int i = 0; i < Unit<KIND>::elements / 8; i++) {
 		unsigned p[2][4];
 		pairs_of<KIND>(p[0], u[0], scale[0], d, i);
@@ -65,49 +66,69 @@ __device__ __forceinline__ void multiply_units(float (&acc)[NT][4], const Unit<K
 	}
 }
 
-template <int KIND, int NT> __device__ __forceinline__ void stream_rounded(unsigned char *shared, const Stream &s, const Matrix &m) {
-	constexpr int chunk = 4 * Unit<KIND>::elements; // columns that a warp takes at a time
-	unsigned char *xs = shared + (KIND == WEIGHT_NF4 ? TABLE_BYTES : 0);
-	int from = blockIdx.y * s.stretch, left = min(s.stretch, m.cols - from), chunks = ceil_div(left, chunk);
-	int pitch = 2 * s.stretch + (s.stretch % 64 == 0 ? 64 : 0);
-	if (KIND == WEIGHT_NF4) fill_tables(shared, m);
-	stage_rounded<KIND>(xs, pitch, s, m.cols, from, chunks * chunk);
-	__syncthreads();
+// rows_of gives the two rows of a group of the weight's rows that this lane reads.
+__device__ __forceinline__ void rows_of(int (&row)[2], const Stream &s, int first) {
+	first += lane_index() / 4;
+	row[0] = s.first + min(first, s.outputs - 1);
+	row[1] = s.first + min(first + 8, s.outputs - 1);
+}
 
-	int rows = STREAM_WARPS / s.across * 16, row0 = s.block * rows, mine = warp_index() / s.across * 16, share = warp_index() % s.across;
-	int g = lane_index() / 4, t = lane_index() % 4;
-	int row[2] = {s.first + min(row0 + mine + g, s.outputs - 1), s.first + min(row0 + mine + g + 8, s.outputs - 1)};
+// stream_rounded goes through groups of rows, gridDim.x apart. What a warp reads of the next
+// group is under way before it is done with the one before.
+template <int KIND, int NT> __device__ __forceinline__ void stream_rounded(unsigned char *shared, const Stream &s, const Matrix &m) {
+	constexpr int unit = Unit<KIND>::elements, depth = Unit<KIND>::depth, chunk = 4 * unit; // columns that a warp takes at a time
+	int from = blockIdx.y * s.stretch, left = min(s.stretch, m.cols - from), chunks = ceil_div(left, chunk);
+	int height = STREAM_WARPS / s.across * 16, groups = ceil_div(s.outputs, height), pitch = 2 * s.stretch + (s.stretch % 64 == 0 ? 64 : 0);
+	int mine = warp_index() / s.across * 16, share = warp_index() % s.across, col = from + lane_index() % 4 * unit;
+	float *sums = reinterpret_cast<float *>(shared + (KIND == WEIGHT_NF4 ? TABLE_BYTES : 0));
+	unsigned char *xs = reinterpret_cast<unsigned char *>(sums + STREAM_WARPS * 16 * 8 * NT);
 	Decoder d = decoder_of(m, shared);
-	const unsigned char *lane = xs + g * pitch + 16 * t;
-	Unit<KIND> u[Unit<KIND>::depth][2];
-	float acc[NT][4] = {};
-	int col = from + t * Unit<KIND>::elements;
+	Unit<KIND> u[depth][2];
+	int row[2];
+	rows_of(row, s, s.block * height + mine);
 #pragma unroll
-	for (int i = 0; i < Unit<KIND>::depth; i++) {
+	for (int i = 0; i < depth; i++) {
 		int c = share + i * s.across;
 		if (c >= chunks) continue;
 		load_unit<KIND>(u[i][0], d, row[0], col + c * chunk);
 		load_unit<KIND>(u[i][1], d, row[1], col + c * chunk);
 	}
-	for (int c0 = share; c0 < chunks; c0 += Unit<KIND>::depth * s.across) {
+	if (KIND == WEIGHT_NF4) fill_tables(shared, m);
+	stage_rounded<KIND>(xs, pitch, s, m.cols, from, chunks * chunk);
+	__syncthreads();
+
+	const unsigned char *lane = xs + lane_index() / 4 * pitch + 16 * (lane_index() % 4);
+	for (int group = s.block; group < groups; group += s.blocks) {
+		bool last = group + s.blocks >= groups;
+		int next[2];
+		rows_of(next, s, (group + s.blocks) * height + mine);
+		float acc[NT][4] = {};
+		for (int c0 = share; c0 < chunks; c0 += depth * s.across) {
 #pragma unroll
-		for (int i = 0; i < Unit<KIND>::depth; i++) {
-			int c = c0 + i * s.across, next = c + Unit<KIND>::depth * s.across;
-			if (c < chunks) multiply_units<KIND, NT>(acc, u[i], d, lane + 2 * c * chunk, pitch, s.x_rows);
-			if (next >= chunks) continue;
-			load_unit<KIND>(u[i][0], d, row[0], col + next * chunk);
-			load_unit<KIND>(u[i][1], d, row[1], col + next * chunk);
+			for (int i = 0; i < depth; i++) {
+				int c = c0 + i * s.across, after = c + depth * s.across;
+				if (c >= chunks) continue;
+				multiply_units<KIND, NT>(acc, u[i], d, lane + 2 * c * chunk, pitch, s.x_rows);
+				bool here = after < chunks;
+				if (!here && last) continue;
+				if (!here) after = share + i * s.across;
+				load_unit<KIND>(u[i][0], d, here ? row[0] : next[0], col + after * chunk);
+				load_unit<KIND>(u[i][1], d, here ? row[1] : next[1], col + after * chunk);
+			}
 		}
-	}
-	__syncthreads();
-	float *sums = reinterpret_cast<float *>(xs);
+		row[0] = next[0], row[1] = next[1];
+		__syncthreads();
 #pragma unroll
-	for (int j = 0; j < NT; j++) {
+		for (int j = 0; j < NT; j++) {
 #pragma unroll
-		for (int i = 0; i < 4; i++) sums[(share * 8 * NT + 8 * j + 2 * t + i % 2) * rows + mine + g + i / 2 * 8] = acc[j][i];
+			for (int i = 0; i < 4; i++) {
+				int x = 8 * j + 2 * (lane_index() % 4) + i % 2;
+				sums[(share * 8 * NT + x) * height + mine + lane_index() / 4 + i / 2 * 8] = acc[j][i];
+			}
+		}
+		__syncthreads();
+		write_sums(sums, 8 * NT, s, 0, height, group * height);
 	}
-	__syncthreads();
-	write_sums(sums, 8 * NT, s, 0, rows, row0);
 }
 
 #define STREAM_ROUNDED(name, kind, tiles)                                                                                     \

@@ -13,11 +13,11 @@
 #define STREAM_THREADS 256
 #define STREAM_WARPS (STREAM_THREADS / WARP)
 
-// Stream is a product's arguments. Block number i behind those of the branch computes rows
-// from first + i·(row warps)·(rows a warp) on, over stretch blockIdx.y of the columns, and
-// writes y[m, row − first] of the part of that stretch.
+// Stream is a product's arguments. The blocks behind those of the branch take groups of the
+// weight's rows from first on, over stretch blockIdx.y of the columns, and write
+// y[m, row − first] of the part of that stretch.
 struct Stream {
-	int block; // i
+	int block, blocks; // which of how many this is
 	float *y;
 	long long part; // elements between parts
 	int stride, first, outputs;
@@ -49,8 +49,8 @@ __device__ __forceinline__ bool stream_low(float *part, unsigned char *shared, c
 	DYNAMIC_SHARED(unsigned char, shared);                                                                                       \
 	LowDown l = {x, x_stride, x_rows, cols, a, a_stride, 1, rank, nullptr, 0};                                                   \
 	if (stream_low(low_part, shared, l, DROP_OF_ARGUMENTS, low_blocks, low_stretch)) return;                                     \
-	int block = blockIdx.x - low_blocks;                                                                                         \
-	product(shared, Stream{block, y, part, stride, first, outputs, bias, x, x_rows, x_stride, stretch, across}, MATRIX_OF_ARGUMENTS)
+	int block = blockIdx.x - low_blocks, blocks = gridDim.x - low_blocks;                                                                                         \
+	product(shared, Stream{block, blocks, y, part, stride, first, outputs, bias, x, x_rows, x_stride, stretch, across}, MATRIX_OF_ARGUMENTS)
 
 // Scales of 4 bits need the numbers of their codes close by.
 #define PAIR_COPIES 16
@@ -107,7 +107,8 @@ template <int KIND> __device__ __forceinline__ void load_unit(Unit<KIND> &u, con
 	u.words = __ldcs(reinterpret_cast<const uint4 *>(line) + col / elements);
 	if (KIND == WEIGHT_INT8) u.scale = int8_scale(d.m, row, col);
 	if (KIND == WEIGHT_NF4) {
-		long long block = (static_cast<long long>(row) * d.m.cols + col) / SCALE_BLOCK;
+		// Behind the row's end, where the codes are zeros, any finite scale does: the row's last.
+		long long block = (static_cast<long long>(row) * d.m.cols + min(col, d.m.cols - 1)) / SCALE_BLOCK;
 		if (d.m.nested == nullptr) {
 			u.scale = static_cast<const float *>(d.m.scales)[block];
 		} else {

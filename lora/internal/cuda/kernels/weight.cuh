@@ -97,11 +97,14 @@ __device__ __forceinline__ void nf4_eight(float (&v)[8], unsigned bytes, const M
 	}
 }
 
+// byte_number is signed byte i of a word: put into the lowest bits of 2²³, from which that
+// number and the offset that makes bytes positive are taken again.
+__device__ __forceinline__ float byte_number(unsigned word, int i) {
+	return __uint_as_float(__byte_perm(word ^ 0x80808080u, 0x4b000000u, 0x7540 + i)) - (8388608.0f + 128.0f);
+}
+
 // int8_eight decodes eight bytes of a block.
 __device__ __forceinline__ void int8_eight(float (&v)[8], uint2 bytes, float scale) {
 #pragma unroll
-	for (int i = 0; i < 8; i++) {
-		unsigned word = i < 4 ? bytes.x : bytes.y;
-		v[i] = __fmul_rn(static_cast<float>(static_cast<signed char>(word >> 8 * (i % 4))), scale);
-	}
+	for (int i = 0; i < 8; i++) v[i] = __fmul_rn(byte_number(i < 4 ? bytes.x : bytes.y, i % 4), scale);
 }
