@@ -92,14 +92,9 @@ func ceilPower(n int) int {
 	return p
 }
 
-// coarse rounds n up to one of few values, so that what grows by a little from step to
-// step often keeps its size.
-func coarse(n int) int {
-	if n < 16 {
-		return 16
-	}
-	return roundUp(n, max(16, ceilPower(n)/8))
-}
+// coarse rounds n up to one of a few values for each power of 2, so that what grows by a
+// little from step to step mostly keeps its size.
+func coarse(n, values int) int { return roundUp(max(n, 1), max(16, ceilPower(n)/2/values)) }
 
 // items is the number of items that the launches are made for: enough for any tree.
 func (c *attentionCut) items(packed int) int { return divideUp(packed, c.tileRows) + c.splits }
@@ -149,7 +144,7 @@ func (p *attentionPlan) build(t Tree, rows, group int, cut attentionCut) {
 	if cut.keyTile > 0 {
 		p.addKeyItems()
 	}
-	p.pad(coarse(len(p.words)))
+	p.pad(coarse(len(p.words), 2))
 }
 
 // pad lengthens the plan with zeros.

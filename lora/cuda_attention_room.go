@@ -29,7 +29,7 @@ func slotsRoom(t Tree) int {
 	for _, n := range t {
 		keys += int(n.Len)
 	}
-	return roundUp(coarse(keys), slotsMultiple)
+	return roundUp(coarse(keys, 4), slotsMultiple)
 }
 
 // packedKeys is the room for keys and values in bfloat16.
