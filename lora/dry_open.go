@@ -108,17 +108,18 @@ func packedBytes(kind Kind, out, in int) int64 {
 	case BF16:
 		return 2 * numbers
 	case Int8:
-		return numbers + 4*int64(out)*int64(int8Blocks(in))
+		return numbers + 4*padded(out)*int64(int8Blocks(in))
 	}
-	return numbers/2 + nf4ScaleBytes(kind, int64(out)*int64(in))
+	return numbers/2 + nf4ScaleBytes(kind, out, in)
 }
 
-// nf4ScaleBytes returns what the scales of n elements in 4 bits take: with double
+// nf4ScaleBytes returns what the scales of a matrix in 4 bits take: with double
 // quantisation a byte each, their own scales, and a map of 256 numbers.
-func nf4ScaleBytes(kind Kind, n int64) int64 {
-	blocks := (n + nf4Block - 1) / nf4Block
+func nf4ScaleBytes(kind Kind, out, in int) int64 {
+	held := int64(gemm.ScalesHeld(out, in, kind == NF4))
 	if kind == NF4Single {
-		return 4 * blocks
+		return 4 * held
 	}
-	return blocks + 4*((blocks+nf4NestedBlock-1)/nf4NestedBlock) + 4*256
+	blocks := (int64(out)*int64(in) + nf4Block - 1) / nf4Block
+	return held + 4*((blocks+nf4NestedBlock-1)/nf4NestedBlock) + 4*256
 }

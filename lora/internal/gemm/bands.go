@@ -63,7 +63,7 @@ func PackBF16Bands(n, k int, fill func(band []uint16, row int)) *Packed {
 }
 
 // PackInt8Bands packs a matrix [n, k] as [PackInt8] does; fill is as for
-// [PackF32Bands], and sets the scales of its rows too. scales is kept.
+// [PackF32Bands], and sets the scales of its rows too.
 func PackInt8Bands(n, k int, scales []float32, fill func(band []int8, row int)) *Packed {
 	p := newInt8(n, k, scales)
 	eachBand(p, fill, func(band []int8, panel, rows int) {
@@ -74,19 +74,21 @@ func PackInt8Bands(n, k int, scales []float32, fill func(band []int8, row int)) 
 			}
 		}
 	})
+	p.setScales(Scales{Values: scales})
 	return p
 }
 
 // PackNF4Bands packs a matrix [n, k] as [PackNF4] does; fill is as for
 // [PackF32Bands] and writes one code a byte. The scales are asked for when all codes
-// are there, and kept.
+// are there.
 func PackNF4Bands(n, k int, table *[16]float32, round Rounding, fill func(band []byte, row int), scales func() Scales) *Packed {
 	p := newNF4(n, k, table, round)
 	eachBand(p, fill, func(band []byte, panel, rows int) {
 		packNibbles(p.quant.codes[panel*NR/2*p.depth:], band, rows, k)
 	})
-	p.quant.scales = scales()
-	p.quant.scales.check((n*k + ScaleBlock - 1) / ScaleBlock)
+	s := scales()
+	s.check((n*k + ScaleBlock - 1) / ScaleBlock)
+	p.setScales(s)
 	return p
 }
 

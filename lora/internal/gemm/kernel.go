@@ -56,10 +56,11 @@ type kernels struct {
 
 	strided *stridedKernels // products in place
 
-	unpack [forms]unpackFunc           // codes
-	coded  [forms][maxMR + 1]codedFunc // codes, expanded in registers; panels as for wide; or nil
+	unpack [forms]unpackFunc              // codes
+	coded  [2][forms][maxMR + 1]codedFunc // codes, expanded in registers: one panel, panels as for wide; or nil
 
-	scales func(dst, values *float32, first, stride, n int) // see Scales.gather; or nil
+	scales scalesFunc // of codes
+	nested nestedFunc // of codes, in 8 bits
 
 	peak    func(rounds int) // see Peak
 	peakOps float64          // operations of a round
@@ -107,7 +108,9 @@ var generic = kernels{
 	widen:      widenGo,
 	widenPairs: widenPairsGo,
 	strided:    &stridedGeneric,
-	unpack:     [forms]unpackFunc{unpack4Go, unpack4BF16Go, unpack4F16Go, unpack8Go},
+	unpack:     [forms]unpackFunc{unpack4Go, unpack4BF16Go, unpack4F16Go, unpack8Go, unpack4BF16Go},
+	scales:     scalesGo,
+	nested:     nestedGo,
 	peak:       peakGo,
 	peakOps:    4 * 2,
 }

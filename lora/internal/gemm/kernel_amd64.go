@@ -66,22 +66,34 @@ var avx512 = kernels{
 	widen:      widenAVX512,
 	widenPairs: widenPairsAVX512,
 	strided:    &stridedAVX512,
-	unpack:     [forms]unpackFunc{unpack4AVX512, unpack4BF16AVX512, unpack4F16AVX512, unpack8AVX512},
-	coded: [forms][maxMR + 1]codedFunc{
-		RoundNone: {
-			1: tileCoded4x1x128AVX512, 2: tileCoded4x2x128AVX512, 3: tileCoded4x3x64AVX512, 4: tileCoded4x4x64AVX512,
-			5: tileCoded4x5x32AVX512, 6: tileCoded4x6x32AVX512, 7: tileCoded4x7x32AVX512, 8: tileCoded4x8x32AVX512,
-		},
-		RoundBF16: {
-			1: tileCoded4BF16x1x128AVX512, 2: tileCoded4BF16x2x128AVX512, 3: tileCoded4BF16x3x64AVX512, 4: tileCoded4BF16x4x64AVX512,
-			5: tileCoded4BF16x5x32AVX512, 6: tileCoded4BF16x6x32AVX512, 7: tileCoded4BF16x7x32AVX512, 8: tileCoded4BF16x8x32AVX512,
-		},
-		codes8: {
-			1: tileCoded8x1x128AVX512, 2: tileCoded8x2x128AVX512, 3: tileCoded8x3x64AVX512, 4: tileCoded8x4x64AVX512,
-			5: tileCoded8x5x32AVX512, 6: tileCoded8x6x32AVX512, 7: tileCoded8x7x32AVX512, 8: tileCoded8x8x32AVX512,
+	unpack:     [forms]unpackFunc{unpack4AVX512, unpack4BF16AVX512, unpack4F16AVX512, unpack8AVX512, unpack4TameAVX512},
+	coded: [2][forms][maxMR + 1]codedFunc{
+		{
+			RoundNone: {
+				1: tileCoded4x1x32AVX512, 2: tileCoded4x2x32AVX512, 3: tileCoded4x3x32AVX512, 4: tileCoded4x4x32AVX512,
+				5: tileCoded4x5x32AVX512, 6: tileCoded4x6x32AVX512, 7: tileCoded4x7x32AVX512, 8: tileCoded4x8x32AVX512,
+			},
+			RoundBF16: {
+				1: tileCoded4BF16x1x32AVX512, 2: tileCoded4BF16x2x32AVX512, 3: tileCoded4BF16x3x32AVX512, 4: tileCoded4BF16x4x32AVX512,
+				5: tileCoded4BF16x5x32AVX512, 6: tileCoded4BF16x6x32AVX512, 7: tileCoded4BF16x7x32AVX512, 8: tileCoded4BF16x8x32AVX512,
+			},
+			tame: {
+				1: tileCoded4Tamex1x32AVX512, 2: tileCoded4Tamex2x32AVX512, 3: tileCoded4Tamex3x32AVX512, 4: tileCoded4Tamex4x32AVX512,
+				5: tileCoded4Tamex5x32AVX512, 6: tileCoded4Tamex6x32AVX512, 7: tileCoded4Tamex7x32AVX512, 8: tileCoded4Tamex8x32AVX512,
+			},
+			codes8: {
+				1: tileCoded8x1x32AVX512, 2: tileCoded8x2x32AVX512, 3: tileCoded8x3x32AVX512, 4: tileCoded8x4x32AVX512,
+				5: tileCoded8x5x32AVX512, 6: tileCoded8x6x32AVX512, 7: tileCoded8x7x32AVX512, 8: tileCoded8x8x32AVX512,
+			},
+		}, {
+			RoundNone: {1: tileCoded4x1x128AVX512, 2: tileCoded4x2x128AVX512, 3: tileCoded4x3x64AVX512, 4: tileCoded4x4x64AVX512},
+			RoundBF16: {1: tileCoded4BF16x1x128AVX512, 2: tileCoded4BF16x2x128AVX512, 3: tileCoded4BF16x3x64AVX512, 4: tileCoded4BF16x4x64AVX512},
+			tame:      {1: tileCoded4Tamex1x128AVX512, 2: tileCoded4Tamex2x128AVX512, 3: tileCoded4Tamex3x64AVX512, 4: tileCoded4Tamex4x64AVX512},
+			codes8:    {1: tileCoded8x1x128AVX512, 2: tileCoded8x2x128AVX512, 3: tileCoded8x3x64AVX512, 4: tileCoded8x4x64AVX512},
 		},
 	},
 	scales:  scalesAVX512,
+	nested:  nestedAVX512,
 	peak:    peakAVX512,
 	peakOps: 12 * 16 * 2,
 }
@@ -130,7 +142,9 @@ var avx2 = kernels{
 	widen:      widenAVX2,
 	widenPairs: widenPairsAVX2,
 	strided:    &stridedAVX2,
-	unpack:     [forms]unpackFunc{unpack4AVX2, unpack4BF16AVX2, unpack4F16Go, unpack8AVX2},
+	unpack:     [forms]unpackFunc{unpack4AVX2, unpack4BF16AVX2, unpack4F16Go, unpack8AVX2, unpack4TameAVX2},
+	scales:     scalesAVX2,
+	nested:     nestedGo,
 	peak:       peakAVX2,
 	peakOps:    12 * 8 * 2,
 }

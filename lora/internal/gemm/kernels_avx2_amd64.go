@@ -70,5 +70,11 @@ func unpack4AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
 // unpack4BF16AVX2 is an unpackFunc.
 func unpack4BF16AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
 
+// unpack4TameAVX2 is an unpackFunc.
+func unpack4TameAVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+
 // unpack8AVX2 is an unpackFunc.
 func unpack8AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+
+// scalesAVX2 is a scalesFunc.
+func scalesAVX2(dst *float32, src *float32, blocks int, stride int, ahead int)

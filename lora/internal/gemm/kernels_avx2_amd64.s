@@ -3243,6 +3243,72 @@ by1_done:
 	VZEROUPPER
 	RET
 
+// func unpack4TameAVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·unpack4TameAVX2(SB), NOSPLIT, $0-40
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         scale+16(FP), DX
+	MOVQ         table+24(FP), BX
+	MOVQ         k+32(FP), SI
+	VMOVUPS      (BX), Y0
+	VMOVUPS      32(BX), Y1
+	MOVL         $0x47800000, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	MOVL         $0x477fff00, BX
+	VMOVD        BX, X3
+	VPBROADCASTD X3, Y3
+	CMPQ         SI, $0x01
+	JLT          by1_done
+
+by1:
+	VPMOVZXBD   (CX), Y4
+	VPERMPS     Y0, Y4, Y5
+	VPERMPS     Y1, Y4, Y6
+	VPSLLD      $0x1c, Y4, Y7
+	VBLENDVPS   Y7, Y6, Y5, Y5
+	VMULPS      (DX), Y5, Y5
+	VMULPS      Y3, Y5, Y6
+	VFMSUB213PS Y6, Y2, Y5
+	VMOVUPS     Y5, (AX)
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y0, Y4, Y5
+	VPERMPS     Y1, Y4, Y6
+	VPSLLD      $0x1c, Y4, Y4
+	VBLENDVPS   Y4, Y6, Y5, Y5
+	VMULPS      64(DX), Y5, Y5
+	VMULPS      Y3, Y5, Y4
+	VFMSUB213PS Y4, Y2, Y5
+	VMOVUPS     Y5, 64(AX)
+	VPMOVZXBD   8(CX), Y4
+	VPERMPS     Y0, Y4, Y5
+	VPERMPS     Y1, Y4, Y6
+	VPSLLD      $0x1c, Y4, Y7
+	VBLENDVPS   Y7, Y6, Y5, Y5
+	VMULPS      32(DX), Y5, Y5
+	VMULPS      Y3, Y5, Y6
+	VFMSUB213PS Y6, Y2, Y5
+	VMOVUPS     Y5, 32(AX)
+	VPSRLD      $0x04, Y4, Y4
+	VPERMPS     Y0, Y4, Y5
+	VPERMPS     Y1, Y4, Y6
+	VPSLLD      $0x1c, Y4, Y4
+	VBLENDVPS   Y4, Y6, Y5, Y5
+	VMULPS      96(DX), Y5, Y5
+	VMULPS      Y3, Y5, Y4
+	VFMSUB213PS Y4, Y2, Y5
+	VMOVUPS     Y5, 96(AX)
+	ADDQ        $0x10, CX
+	ADDQ        $0x00000080, AX
+	SUBQ        $0x01, SI
+	CMPQ        SI, $0x01
+	JGE         by1
+
+by1_done:
+	VZEROUPPER
+	RET
+
 // func unpack8AVX2(dst *float32, src *byte, scale *float32, table *float32, k int)
 // Requires: AVX, AVX2
 TEXT ·unpack8AVX2(SB), NOSPLIT, $0-40
@@ -3276,6 +3342,39 @@ by1:
 	SUBQ      $0x01, BX
 	CMPQ      BX, $0x01
 	JGE       by1
+
+by1_done:
+	VZEROUPPER
+	RET
+
+// func scalesAVX2(dst *float32, src *float32, blocks int, stride int, ahead int)
+// Requires: AVX, MMX+
+TEXT ·scalesAVX2(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ stride+24(FP), DX
+	MOVQ ahead+32(FP), BX
+	SHLQ $0x02, DX
+	MOVQ blocks+16(FP), SI
+	CMPQ SI, $0x01
+	JLT  by1_done
+
+by1:
+	VMOVUPS    (CX), Y0
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    32(CX), Y0
+	VMOVUPS    Y0, 32(AX)
+	VMOVUPS    64(CX), Y0
+	VMOVUPS    Y0, 64(AX)
+	VMOVUPS    96(CX), Y0
+	VMOVUPS    Y0, 96(AX)
+	PREFETCHT0 (CX)(BX*1)
+	PREFETCHT0 64(CX)(BX*1)
+	ADDQ       $0x00000080, CX
+	ADDQ       DX, AX
+	SUBQ       $0x01, SI
+	CMPQ       SI, $0x01
+	JGE        by1
 
 by1_done:
 	VZEROUPPER

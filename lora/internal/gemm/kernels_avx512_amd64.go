@@ -157,20 +157,35 @@ func unpack4AVX512(dst *float32, src *byte, scale *float32, table *float32, k in
 // unpack4BF16AVX512 is an unpackFunc.
 func unpack4BF16AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
 
+// unpack4TameAVX512 is an unpackFunc.
+func unpack4TameAVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
+
 // unpack4F16AVX512 is an unpackFunc.
 func unpack4F16AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
 
 // unpack8AVX512 is an unpackFunc.
 func unpack8AVX512(dst *float32, src *byte, scale *float32, table *float32, k int)
 
+// tileCoded4x1x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x1x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded4x1x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x2x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x2x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded4x2x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
+// tileCoded4x3x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x3x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded4x3x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4x4x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4x4x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded4x4x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
@@ -187,14 +202,26 @@ func tileCoded4x7x32AVX512(k int, a *float32, b *byte, stride int, scale *float3
 // tileCoded4x8x32AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
+// tileCoded4BF16x1x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x1x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded4BF16x1x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4BF16x2x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x2x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded4BF16x2x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
+// tileCoded4BF16x3x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x3x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded4BF16x3x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4BF16x4x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4BF16x4x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded4BF16x4x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
@@ -211,14 +238,62 @@ func tileCoded4BF16x7x32AVX512(k int, a *float32, b *byte, stride int, scale *fl
 // tileCoded4BF16x8x32AVX512 is a codedFunc of that many rows and columns.
 func tileCoded4BF16x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
+// tileCoded4Tamex1x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex1x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex1x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex2x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex2x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex2x128AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex3x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex3x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex3x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex4x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex4x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex4x64AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex5x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex5x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex6x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex6x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex7x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex7x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded4Tamex8x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded4Tamex8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x1x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x1x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded8x1x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x1x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x2x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x2x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded8x2x128AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x2x128AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
+// tileCoded8x3x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x3x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
 // tileCoded8x3x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x3x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
+
+// tileCoded8x4x32AVX512 is a codedFunc of that many rows and columns.
+func tileCoded8x4x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
 // tileCoded8x4x64AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x4x64AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
@@ -235,5 +310,8 @@ func tileCoded8x7x32AVX512(k int, a *float32, b *byte, stride int, scale *float3
 // tileCoded8x8x32AVX512 is a codedFunc of that many rows and columns.
 func tileCoded8x8x32AVX512(k int, a *float32, b *byte, stride int, scale *float32, table *float32, c *float32, ldc int, load int)
 
-// scalesAVX512 sets dst[c] to values[first+c*stride], for n, a multiple of 16.
-func scalesAVX512(dst *float32, values *float32, first int, stride int, n int)
+// scalesAVX512 is a scalesFunc.
+func scalesAVX512(dst *float32, src *float32, blocks int, stride int, ahead int)
+
+// nestedAVX512 is a nestedFunc.
+func nestedAVX512(dst *float32, codes *byte, blocks int, stride int, numbers *float32, nested *float32, first int, row int, offset float32, ahead int)

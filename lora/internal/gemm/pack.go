@@ -56,7 +56,7 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 		}
 		j.transposePairs(dst, w.pairs, panel, k0, k)
 	case panelsQuant:
-		j.w.unpack(j.pool.kern, dst, w.scales[:NR], j.first+panel*NR, k0, k)
+		j.w.unpack(j.pool.kern, dst, w.scales[:], j.first+panel*NR, k0, k)
 	case panelsQuantTransposed:
 		j.unpackTransposed(dst, w, panel, k0, k)
 	case denseRows:

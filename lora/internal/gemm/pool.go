@@ -41,11 +41,11 @@ type Pool struct {
 type worker struct {
 	wake    chan struct{}
 	parked  atomic.Bool
-	scratch []float32              // one block of the right factor, see product.layOut
-	between []float32              // results between two reduction blocks, see product.sums
-	pairs   []uint32               // a block of NR × NR on its way there
-	scales  [maxGroup * NR]float32 // of the codes in use
-	_       [64]byte               // keep neighbours on other cache lines
+	scratch []float32 // one block of the right factor, see product.layOut
+	between []float32 // results between two reduction blocks, see product.sums
+	pairs   []uint32  // a block of NR × NR on its way there
+	scales  []float32 // of the codes in use, maxScales
+	_       [64]byte  // keep neighbours on other cache lines
 }
 
 // failure carries a panic from a worker to the caller.
@@ -81,6 +81,7 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	for i := range p.workers {
 		p.workers[i].scratch = aligned(blockK * NR)
 		p.workers[i].pairs = asWords(aligned(NR * NR))
+		p.workers[i].scales = aligned(maxScales)
 		if i > 0 {
 			p.workers[i].wake = make(chan struct{}, 1)
 			go p.serve(i)

@@ -87,7 +87,7 @@ func (p *Pool) multiply(j product) {
 	g := &p.job
 	for g.k0 = 0; g.k0 < g.k; g.k0 += g.depth {
 		g.depth = min(g.k-g.k0, maxBlocks*max(blockK, g.blockLimit()))
-		g.step = evenly(g.depth, g.blockLimit(), NR)
+		g.step = evenly(g.depth, g.blockLimit(), g.blockUnit())
 		g.load = g.k0 > 0 || g.beta != 0 && g.bias == nil
 		for g.row = 0; g.row < g.m; g.row += g.rows {
 			g.rows = min(g.m-g.row, maxRows)
@@ -121,17 +121,26 @@ func evenly(n, limit, unit int) int {
 	return (size + unit - 1) / unit * unit
 }
 
-// blockLimit returns the longest reduction block: a shorter one where codes are
-// expanded for few rows, so that their numbers stay in the nearest cache, a longer one
-// for pairs.
+// blockLimit returns the longest reduction block: a longer one for pairs, a shorter one
+// where codes are expanded in memory for few rows, so that their numbers stay in the
+// nearest cache.
 func (j *product) blockLimit() int {
+	kern := j.pool.kern
 	switch {
 	case j.dot:
 		return pairK
-	case j.source == panelsQuant && j.m <= j.pool.kern.mr:
+	case j.source == panelsQuant && j.m <= kern.mr && (j.m > maxCoded || kern.coded[0][j.w.quant.form][j.m] == nil):
 		return codedStep
 	}
 	return blockK
+}
+
+// blockUnit divides all reduction blocks but the last.
+func (j *product) blockUnit() int {
+	if j.source == panelsQuant {
+		return ScaleBlock
+	}
+	return NR
 }
 
 // blocks returns the number of reduction blocks of the part.

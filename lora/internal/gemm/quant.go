@@ -1,6 +1,9 @@
 package gemm
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // quantized is a packed matrix in 4 or 8 bits. The number behind a code is
 //
@@ -13,18 +16,31 @@ type quantized struct {
 	form   form
 	codes  []byte
 	table  *[16]float32
-	scales Scales
+	scales Scales // in the order of panels if blocks is not 0
 	pitch  int
-	step   int // neighbours along K, from multiples of it on, that share a scale in every row
+	blocks int    // of a row, or 0 where scales are in the order of the matrix
+	step   int    // neighbours along K, from multiples of it on, that share a scale in every row
+	tame   []bool // by panel, or nil: see form tame
 }
 
-// form is what codes are: a Rounding for codes of 4 bits that are rounded so, or
-// codes8.
+// form is what codes are: a Rounding for codes of 4 bits that are rounded so, codes8, or
+// tame: RoundBF16 of numbers that are +0 or neither subnormal nor huge. Those are rounded
+// in two steps,
+//
+//	r := float32(x * 65535)
+//	x = x*65536 - r // exact
+//
+// In units of its last place x is a whole number X of 24 bits. Then r is X·2¹⁶-X to the
+// nearest multiple of 2¹⁶, and the difference is X to the nearest multiple. In a tie,
+// X = h·2¹⁶+2¹⁵, r lies between X-h-1 and X-h multiples; X is even, so that taking the
+// even one leaves the even one of h+1 and h. (Next to X = 2²³, where r has a bit more,
+// the difference is 2²³ all the same.)
 type form int
 
 const (
 	codes8 = form(roundings) // codes of 8 bits
-	forms  = codes8 + 1
+	tame   = codes8 + 1
+	forms  = tame + 1
 )
 
 // bits returns the bits of a code.
@@ -37,8 +53,11 @@ func (f form) bits() int {
 
 // number returns the number behind a code.
 func (f form) number(code byte, table *[16]float32, scale float32) float32 {
-	if f == codes8 {
+	switch f {
+	case codes8:
 		return float32(int8(code)) * scale
+	case tame:
+		f = form(RoundBF16)
 	}
 	return Rounding(f).Round(table[code] * scale)
 }
@@ -54,8 +73,8 @@ func (f form) number(code byte, table *[16]float32, scale float32) float32 {
 // For codes of 8 bits the table is not read: the code itself stands in its place.
 type unpackFunc func(dst *float32, src *byte, scale, table *float32, k int)
 
-// codedFunc is a wideFunc over panels of codes, all of one scale a column: scale
-// holds those of one panel after the other.
+// codedFunc is a wideFunc over panels of codes. scale holds those of the first ScaleBlock
+// columns of a, panel after panel, then those of the next.
 type codedFunc func(k int, a *float32, b *byte, stride int, scale, table, c *float32, ldc, load int)
 
 // PackNF4 packs a matrix [n, k] of 4-bit codes, row-major without gaps, two codes a
@@ -64,7 +83,7 @@ type codedFunc func(k int, a *float32, b *byte, stride int, scale, table, c *flo
 //
 //	w[i] = round(table[code[i]] * scale[i/ScaleBlock])
 //
-// in float32, and are computed when they are used. scales is kept, codes are not.
+// in float32, and are computed when they are used. codes are not kept, scales may be.
 // It panics if codes or scales are too few.
 func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Rounding) *Packed {
 	if n < 0 || k < 0 || len(codes) < (n*k+1)/2 {
@@ -95,8 +114,8 @@ func newNF4(n, k int, table *[16]float32, round Rounding) *Packed {
 //
 //	w[n,k] = float32(code[n,k]) * scale[n*blocks + k/ScaleBlock] // blocks = ceil(k/ScaleBlock)
 //
-// and are computed when they are used. scales is kept, codes are not. It panics if
-// codes or scales are too few.
+// and are computed when they are used. Neither codes nor scales are kept. It panics if
+// there are too few of them.
 func PackInt8(codes []int8, n, k int, scales []float32) *Packed {
 	if n < 0 || k < 0 || len(codes) < n*k {
 		panic("gemm: bad matrix of 8 bits")
@@ -111,8 +130,8 @@ func newInt8(n, k int, scales []float32) *Packed {
 	}
 	blocks := (k + ScaleBlock - 1) / ScaleBlock
 	p := newPacked(n, k)
-	p.quant = &quantized{form: codes8, table: new([16]float32), scales: Scales{Values: scales}, pitch: blocks * ScaleBlock}
-	p.quant.scales.check(n * blocks)
+	(&Scales{Values: scales}).check(n * blocks)
+	p.quant = &quantized{form: codes8, table: new([16]float32), pitch: blocks * ScaleBlock}
 	p.makeCodes()
 	return p
 }
@@ -133,34 +152,48 @@ func commonStep(pitch int) int {
 	return min(pitch&-pitch, ScaleBlock)
 }
 
-// unpack expands rows [k0, k0+k) of a panel, which begins with row n0 of W, to
-// dst [k][NR]. Columns beyond the last row of W become 0. scale is scratch for NR.
-func (p *Packed) unpack(kern *kernels, dst, scale []float32, n0, k0, k int) {
+// setScales keeps the scales of all blocks.
+func (p *Packed) setScales(s Scales) {
 	q := p.quant
-	for k1 := k0 + k; k0 < k1; {
-		end := q.sameScale(k0, k1)
-		p.columnScales(kern, scale, n0, k0)
-		kern.unpack[q.form](&dst[0], p.codeAt(n0, k0), &scale[0], &q.table[0], end-k0)
-		dst = dst[(end-k0)*NR:]
-		k0 = end
+	if q.blocks = rowBlocks(q.pitch, s.Values == nil); q.blocks > 0 {
+		q.inPanels(p, s)
+	} else {
+		q.scales = s
 	}
 }
 
-// sameScale returns the end of the columns from k0 on, at most k1, that share their
-// scales.
-func (q *quantized) sameScale(k0, k1 int) int { return min(k1, (k0/q.step+1)*q.step) }
-
-// columnScales sets dst to the scales of rows n0, n0+1, ... of W at column k, 0 beyond
-// the last row.
-func (p *Packed) columnScales(kern *kernels, dst []float32, n0, k int) {
-	q := p.quant
-	have := min(len(dst), p.n-n0)
-	clear(dst[have:])
-	done := 0
-	if q.pitch%ScaleBlock == 0 {
-		done = q.scales.gather(kern, dst[:have], (n0*q.pitch+k)/ScaleBlock, q.pitch/ScaleBlock)
+// formOf returns the form of the codes of neighbouring panels, from that of row n0 on.
+func (q *quantized) formOf(n0, panels int) form {
+	if q.tame == nil || slices.Contains(q.tame[n0/NR:][:panels], false) {
+		return q.form
 	}
-	q.scales.every(dst[done:have], (n0+done)*q.pitch+k, q.pitch)
+	return tame
+}
+
+// unpack expands rows [k0, k0+k) of a panel, which begins with row n0 of W, to
+// dst [k][NR]. scale is scratch for maxScales.
+func (p *Packed) unpack(kern *kernels, dst, scale []float32, n0, k0, k int) {
+	q := p.quant
+	expand := kern.unpack[q.formOf(n0, 1)]
+	for k1 := k0 + k; k0 < k1; {
+		all := q.readable(k0, k1)
+		p.blockScales(kern, scale, n0, 1, k0, blocksIn(k0, all))
+		for b := 0; k0 < all; b++ {
+			end := min(all, (k0/q.step+1)*q.step)
+			expand(&dst[0], p.codeAt(n0, k0), &scale[b*NR], &q.table[0], end-k0)
+			dst = dst[(end-k0)*NR:]
+			k0 = end
+		}
+	}
+}
+
+// readable returns the end of the columns from k0 on, at most k1, whose scales are read
+// together: to the end where rows begin new blocks, those of one scale elsewhere.
+func (q *quantized) readable(k0, k1 int) int {
+	if q.blocks > 0 {
+		return k1
+	}
+	return min(k1, (k0/q.step+1)*q.step)
 }
 
 // codeAt returns where the codes of column k of the panel of row n0 lie.
@@ -176,8 +209,11 @@ func (p *Packed) value(i, k int) float32 {
 	if q.form == codes8 {
 		code = row[c]
 	}
-	return q.form.number(code, q.table, q.scales.At((i*q.pitch+k)/ScaleBlock))
+	return q.form.number(code, q.table, p.scale(i, k))
 }
+
+// blocksIn returns the number of blocks that columns [k0, k1) of a row are part of.
+func blocksIn(k0, k1 int) int { return (k1+ScaleBlock-1)/ScaleBlock - k0/ScaleBlock }
 
 func unpack4Go(dst *float32, src *byte, scale, table *float32, k int) {
 	unpackNibbles(form(RoundNone), dst, src, scale, table, k)
@@ -224,7 +260,7 @@ func (j *product) unpackTransposed(dst []float32, w *worker, panel, k0, k int) {
 	tile := asFloats(w.pairs)
 	cols := min(NR, j.w.k-panel*NR)
 	for r := 0; r < k; r += NR {
-		j.w.unpack(j.pool.kern, tile, w.scales[:NR], j.first+k0+r, panel*NR, cols)
+		j.w.unpack(j.pool.kern, tile, w.scales[:], j.first+k0+r, panel*NR, cols)
 		transpose(j.pool.kern, asWords(dst[r*NR:]), NR, asWords(tile), NR, NR, NR)
 	}
 }

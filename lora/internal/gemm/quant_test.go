@@ -21,6 +21,7 @@ func codedCases(n, k int) map[string]coded {
 		cases[name] = codedNF4(r, n, k, round, false)
 		cases[name+" double"] = codedNF4(r, n, k, round, true)
 	}
+	cases["nf4 bf16 wild"] = codedNF4(r, n, k, RoundBF16, false, 0, -1, 0x1p-130)
 	return cases
 }
 
@@ -34,11 +35,17 @@ func codedInt8(r *rand.Rand, n, k int) coded {
 	return coded{PackInt8(codes, n, k, scales), plain}
 }
 
-func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool) coded {
+// codedNF4 makes a matrix whose scales are positive, but for the first few.
+func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool, first ...float32) coded {
 	codes, table := make([]byte, (n*k+1)/2), [16]float32(normal(r, 16))
+	table[7] = 0 // as that of NF4
 	s := Scales{Values: normal(r, (n*k+63)/64)}
+	for b, x := range s.Values {
+		s.Values[b] = float32(math.Abs(float64(x)))
+	}
+	copy(s.Values, first)
 	if double {
-		s = Scales{Codes: make([]byte, (n*k+63)/64), Map: (*[256]float32)(normal(r, 256)), Offset: 0.3}
+		s = Scales{Codes: make([]byte, (n*k+63)/64), Map: (*[256]float32)(normal(r, 256)), Offset: 10}
 		s.Nested = normal(r, (len(s.Codes)+255)/256)
 		for b := range s.Codes {
 			s.Codes[b] = byte(r.IntN(256))

@@ -24,11 +24,14 @@ type Scales struct {
 func (s *Scales) Len() int { return len(s.Values) + len(s.Codes) }
 
 // At returns the scale of block b.
-func (s *Scales) At(b int) float32 {
+func (s *Scales) At(b int) float32 { return s.at(b, b) }
+
+// at returns the scale of block b that is held at index i.
+func (s *Scales) at(i, b int) float32 {
 	if s.Values != nil {
-		return s.Values[b]
+		return s.Values[i]
 	}
-	return float32(s.Map[s.Codes[b]]*s.Nested[b/nestedBlock]) + s.Offset
+	return float32(s.Map[s.Codes[i]]*s.Nested[b/nestedBlock]) + s.Offset
 }
 
 // every sets dst to the scales of elements i, i+pitch, i+2*pitch, ...
@@ -46,20 +49,6 @@ func (s *Scales) every(dst []float32, i, pitch int) {
 		dst[c] = float32(numbers[codes[b]]*nested[b/nestedBlock]) + offset
 		i += pitch
 	}
-}
-
-// gather sets the first elements of dst to the scales of blocks first, first+stride, ...
-// by the variant's kernel, as many as it can, and returns how many that are. Scales in 8
-// bits take three dependent steps each, which a kernel did no faster.
-func (s *Scales) gather(kern *kernels, dst []float32, first, stride int) int {
-	n := len(dst) / 16 * 16
-	last := first + (n-1)*stride
-	if n == 0 || s.Values == nil || kern.scales == nil || last > math.MaxInt32 {
-		return 0
-	}
-	_ = s.Values[last]
-	kern.scales(&dst[0], &s.Values[0], first, stride, n)
-	return n
 }
 
 // bytes returns the memory in use.

@@ -185,23 +185,40 @@ func (j *product) thin(worker, r0, r1, p0, p1 int) {
 // thinCoded is thin for codes, which are expanded in registers where the variant has
 // a kernel for it.
 func (j *product) thinCoded(worker, r0, r1, p0, p1 int) {
-	q, kern, rows := j.w.quant, j.pool.kern, r1-r0
-	coded, group := kern.coded[q.form][rows], max(kern.group[rows], 1)
-	whole := min(p1, j.n/NR)
-	scale := j.pool.workers[worker].scales[:]
-	for ; coded != nil && p0+group <= whole; p0 += group {
-		n0, stride := j.first+p0*NR, j.w.depth*NR*q.form.bits()/8
-		for k0, k := 0, 0; k0 < j.depth; k0 = k {
-			block := k0 / j.step
-			k = q.sameScale(j.k0+k0, j.k0+min((block+1)*j.step, j.depth)) - j.k0
-			j.w.columnScales(kern, scale[:group*NR], n0, j.k0+k0)
-			left := (*float32)(unsafe.Add(unsafe.Pointer(j.leftRow(block, r0)), 4*(k0-block*j.step)))
-			coded(k-k0, left, j.w.codeAt(n0, j.k0+k0), stride, &scale[0], &q.table[0],
-				j.out(r0, p0), j.y.Stride, btoi(j.takesUp() || k0 > 0))
+	group, whole := max(j.pool.kern.group[r1-r0], 1), min(p1, j.n/NR)
+	for p0 < whole {
+		if p0+group > whole {
+			group = 1
 		}
-		j.finish(worker, r0, r1, p0, p0+group)
+		if coded := j.coded(r1-r0, p0, group); coded != nil {
+			j.deepCoded(worker, coded, r0, r1-r0, p0, group)
+		} else {
+			j.band(worker, r0, r1, p0, p0+group)
+		}
+		p0 += group
 	}
 	j.band(worker, r0, r1, p0, p1)
+}
+
+// coded returns the kernel for so many rows of a group of panels, or nil.
+func (j *product) coded(rows, panel, group int) codedFunc {
+	return j.pool.kern.coded[btoi(group > 1)][j.w.quant.formOf(j.first+panel*NR, group)][rows]
+}
+
+// deepCoded computes the rows of a kernel, from r0 on, of a group of panels: all
+// reduction blocks, and what the product ends with.
+func (j *product) deepCoded(worker int, coded codedFunc, r0, rows, panel, group int) {
+	q, scale := j.w.quant, j.pool.workers[worker].scales
+	n0, stride := j.first+panel*NR, j.w.depth*NR*q.form.bits()/8
+	for k0, k := 0, 0; k0 < j.depth; k0 = k {
+		block := k0 / j.step
+		k = q.readable(j.k0+k0, j.k0+min((block+1)*j.step, j.depth)) - j.k0
+		j.w.blockScales(j.pool.kern, scale, n0, group, j.k0+k0, blocksIn(j.k0+k0, j.k0+k))
+		left := (*float32)(unsafe.Add(unsafe.Pointer(j.leftRow(block, r0)), 4*(k0-block*j.step)))
+		coded(k-k0, left, j.w.codeAt(n0, j.k0+k0), stride, &scale[0], &q.table[0],
+			j.out(r0, panel), j.y.Stride, btoi(j.takesUp() || k0 > 0))
+	}
+	j.finish(worker, r0, r0+rows, panel, panel+group)
 }
 
 // deep computes rows [r0, r1) of one panel, all reduction blocks.

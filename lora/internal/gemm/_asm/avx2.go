@@ -40,6 +40,7 @@ func avx2() {
 	widen2()
 	widenPairs2()
 	unpack2()
+	scales2()
 }
 
 func (t *tile2) vectors() int {

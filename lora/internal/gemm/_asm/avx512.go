@@ -44,6 +44,7 @@ func avx512() {
 	unpack512()
 	codedTiles512()
 	scales512()
+	nested512()
 }
 
 // map512 gives the panels of the wide tile of each height.

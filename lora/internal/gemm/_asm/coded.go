@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -16,15 +17,16 @@ const (
 // codes512 turns codes of one form into numbers, a panel row of 32 at a time.
 type codes512 struct {
 	bits  int
-	round string // "", "BF16" or "F16"
+	round string // "", "BF16", "Tame" (BF16 of tame numbers) or "F16"
 
 	table                 reg.VecVirtual
 	bias, unit, one, high reg.VecVirtual // of the rounding to bfloat16
+	up, less              reg.VecVirtual // 2¹⁶ and 2¹⁶-1, of that of tame numbers
 }
 
 // forms512 lists the forms of codes.
 func forms512() []*codes512 {
-	return []*codes512{{bits: 4}, {bits: 4, round: "BF16"}, {bits: 4, round: "F16"}, {bits: 8}}
+	return []*codes512{{bits: 4}, {bits: 4, round: "BF16"}, {bits: 4, round: "Tame"}, {bits: 4, round: "F16"}, {bits: 8}}
 }
 
 // name returns the form's part of a kernel's name.
@@ -39,16 +41,18 @@ func (q *codes512) prepare(table reg.GPVirtual) {
 		q.table = ZMM()
 		VMOVUPS(Mem{Base: table}, q.table)
 	}
-	if q.round != "BF16" {
-		return
-	}
 	fill := func(bits uint32) reg.VecVirtual {
 		word, z := GP32(), ZMM()
 		MOVL(U32(bits), word)
 		VPBROADCASTD(word, z)
 		return z
 	}
-	q.bias, q.unit, q.one, q.high = fill(0x7fff), fill(1<<16), fill(1), fill(0xffff0000)
+	switch q.round {
+	case "BF16":
+		q.bias, q.unit, q.one, q.high = fill(0x7fff), fill(1<<16), fill(1), fill(0xffff0000)
+	case "Tame":
+		q.up, q.less = fill(math.Float32bits(1<<16)), fill(math.Float32bits(1<<16-1))
+	}
 }
 
 // vectors512 returns n vectors in memory.
@@ -100,6 +104,10 @@ func (q *codes512) rounded(x reg.VecVirtual) {
 		VPADDD(q.bias, x, x)
 		VPADDD(q.one, x, odd, x)
 		VPANDD(q.high, x, x)
+	case "Tame": // x·2¹⁶ - round(x·(2¹⁶-1)), the difference exact: see form tame
+		rest := ZMM()
+		VMULPS(q.less, x, rest)
+		VFMSUB213PS(rest, q.up, x)
 	case "F16":
 		half := YMM()
 		VCVTPS2PH(Imm(0), x, half)
@@ -154,19 +162,18 @@ type coded512 struct {
 // maxCoded is the tallest codedFunc.
 const maxCoded = 8
 
-// codedTiles512 emits the codedFuncs, with the panels of map512 and one where that has
-// none. Half precision is rare and has none at all.
+// codedTiles512 emits the codedFuncs of one panel and those with the panels of map512.
+// Half precision is rare and has none.
 func codedTiles512() {
 	for _, q := range forms512() {
 		if q.round == "F16" {
 			continue
 		}
 		for rows := 1; rows <= maxCoded; rows++ {
-			panels := 1
+			(&coded512{codes512: q, rows: rows, panels: 1}).emit()
 			if rows < len(map512) {
-				panels = map512[rows]
+				(&coded512{codes512: q, rows: rows, panels: map512[rows]}).emit()
 			}
-			(&coded512{codes512: q, rows: rows, panels: panels}).emit()
 		}
 	}
 }
@@ -183,21 +190,40 @@ func (t *coded512) emit() {
 		LEAQ(Mem{Base: t.stride, Index: t.stride, Scale: 2}, t.stride3)
 	}
 	t.prepare(argument("table"))
-	t.scale = vectors512(argument("scale"), 2*t.panels)
-	if (t.rows+1)*2*t.panels+t.rows <= 20 {
-		t.scale = inRegisters(t.scale)
-	}
 	t.begin(load)
 	t.right = [2]reg.VecVirtual{ZMM(), ZMM()}
-	loop("by2", k, 2, func() {
-		t.step(0)
-		t.step(1)
-		t.advance(2)
+	eachBlock(k, argument("scale"), t.panels, func(n, scale reg.GPVirtual) {
+		t.scale = vectors512(scale, 2*t.panels)
+		if (t.rows+1)*2*t.panels+t.rows <= 20 {
+			t.scale = inRegisters(t.scale)
+		}
+		loop("by4", n, 4, func() {
+			for u := range 4 {
+				t.step(u)
+			}
+			t.advance(4)
+		})
+		loop("by1", n, 1, func() { t.step(0); t.advance(1) })
 	})
-	loop("by1", k, 1, func() { t.step(0); t.advance(1) })
 	t.each(func(place Mem, acc reg.VecVirtual) { VMOVUPS(acc, place) })
 	VZEROUPPER()
 	RET()
+}
+
+// eachBlock emits body for up to scaleBlock of k columns at a time, with the scales of
+// a number of panels that belong to them.
+func eachBlock(k, scale reg.GPVirtual, panels int, body func(n, scale reg.GPVirtual)) {
+	n, most := GP64(), GP64()
+	MOVQ(U64(scaleBlock), most)
+	Label("block")
+	MOVQ(k, n)
+	CMPQ(n, most)
+	CMOVQGT(most, n)
+	SUBQ(n, k)
+	body(n, scale)
+	ADDQ(number(4*nr*panels), scale)
+	TESTQ(k, k)
+	JNZ(LabelRef("block"))
 }
 
 // begin sets the accumulators to 0 or to c.
@@ -274,40 +300,13 @@ func (t *coded512) broadcast(i, u int, to reg.VecVirtual) {
 // advance moves on by k columns of a and rows of b, and asks for the codes of the
 // rows some steps later.
 func (t *coded512) advance(k int) {
-	if k > 1 {
+	for line := 0; line < k*t.rowBytes()/64; line++ {
 		for p := range t.panels {
 			ahead := t.place(p, 0)
-			ahead.Disp += 64 * t.rowBytes()
+			ahead.Disp += 64*t.rowBytes() + 64*line
 			PREFETCHT0(ahead)
 		}
 	}
 	ADDQ(number(4*k), t.a)
 	ADDQ(number(k*t.rowBytes()), t.b)
-}
-
-// scales512 emits the reading of scales at equal distances, 16 at a time.
-func scales512() {
-	TEXT("scalesAVX512", NOSPLIT, "func(dst *float32, values *float32, first int, stride int, n int)")
-	Doc("scalesAVX512 sets dst[c] to values[first+c*stride], for n, a multiple of 16.")
-	counting := GLOBL("upTo16", RODATA|NOPTR)
-	for i := range 16 {
-		DATA(4*i, U32(i))
-	}
-	dst, values, stride, index, step := argument("dst"), argument("values"), ZMM(), ZMM(), ZMM()
-	VPBROADCASTD(argument("first").As32(), step)
-	VPBROADCASTD(argument("stride").As32(), stride)
-	VPMULLD(counting, stride, index)
-	VPADDD(step, index, index)
-	VPSLLD(Imm(4), stride, step)
-	loop("by16", argument("n"), 16, func() {
-		x, all := ZMM(), K()
-		KXNORW(all, all, all)
-		VPXORD(x, x, x)
-		VGATHERDPS(Mem{Base: values, Index: index, Scale: 4}, all, x)
-		VMOVUPS(x, Mem{Base: dst})
-		VPADDD(step, index, index)
-		ADDQ(Imm(64), dst)
-	})
-	VZEROUPPER()
-	RET()
 }

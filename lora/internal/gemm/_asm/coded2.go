@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -9,16 +11,18 @@ import (
 // codes2 turns codes into numbers with AVX2, eight at a time.
 type codes2 struct {
 	bits  int
-	round bool // to bfloat16
+	round string // "", "BF16" or "Tame" (BF16 of tame numbers)
 
 	low, up          reg.VecVirtual // halves of the table
-	bias, unit, high reg.VecVirtual
+	bias, unit, high reg.VecVirtual // of the rounding to bfloat16
+	much, less       reg.VecVirtual // 2¹⁶ and 2¹⁶-1, of that of tame numbers
 }
 
 // unpack2 emits the unpackFuncs for AVX2.
 func unpack2() {
 	(&codes2{bits: 4}).emit("unpack4AVX2")
-	(&codes2{bits: 4, round: true}).emit("unpack4BF16AVX2")
+	(&codes2{bits: 4, round: "BF16"}).emit("unpack4BF16AVX2")
+	(&codes2{bits: 4, round: "Tame"}).emit("unpack4TameAVX2")
 	(&codes2{bits: 8}).emit("unpack8AVX2")
 }
 
@@ -60,9 +64,6 @@ func (q *codes2) prepare(table reg.GPVirtual) {
 		VMOVUPS(Mem{Base: table}, q.low)
 		VMOVUPS(Mem{Base: table, Disp: 32}, q.up)
 	}
-	if !q.round {
-		return
-	}
 	fill := func(bits uint32) reg.VecVirtual {
 		word, x, y := GP32(), XMM(), YMM()
 		MOVL(U32(bits), word)
@@ -70,7 +71,12 @@ func (q *codes2) prepare(table reg.GPVirtual) {
 		VPBROADCASTD(x, y)
 		return y
 	}
-	q.bias, q.unit, q.high = fill(0x7fff), fill(1), fill(0xffff0000)
+	switch q.round {
+	case "BF16":
+		q.bias, q.unit, q.high = fill(0x7fff), fill(1), fill(0xffff0000)
+	case "Tame":
+		q.much, q.less = fill(math.Float32bits(1<<16)), fill(math.Float32bits(1<<16-1))
+	}
 }
 
 // look returns the table's numbers for the lower four bits of each index: three
@@ -86,13 +92,15 @@ func (q *codes2) look(index reg.VecVirtual) reg.VecVirtual {
 
 // rounded rounds the elements of x to bfloat16, ties to even.
 func (q *codes2) rounded(x reg.VecVirtual) {
-	if !q.round {
-		return
+	switch rest := YMM(); q.round {
+	case "BF16":
+		VPSRLD(Imm(16), x, rest)
+		VPAND(q.unit, rest, rest)
+		VPADDD(q.bias, x, x)
+		VPADDD(rest, x, x)
+		VPAND(q.high, x, x)
+	case "Tame":
+		VMULPS(q.less, x, rest)
+		VFMSUB213PS(rest, q.much, x)
 	}
-	odd := YMM()
-	VPSRLD(Imm(16), x, odd)
-	VPAND(q.unit, odd, odd)
-	VPADDD(q.bias, x, x)
-	VPADDD(odd, x, x)
-	VPAND(q.high, x, x)
 }

@@ -16,6 +16,7 @@ const (
 	// These mirror package gemm.
 	nr         = 32             // columns of a panel
 	leftStride = 4 * (384 + 16) // bytes between packed rows
+	scaleBlock = 64             // columns that share their scales
 
 	tileSignature = "func(k int, a *float32, b *byte, from *float32, ldfrom int, c *float32, ldc int, cols int, ahead *byte)"
 	wideSignature = "func(k int, a *float32, b *byte, stride int, c *float32, ldc int, load int)"
