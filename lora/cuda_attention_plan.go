@@ -49,7 +49,7 @@ type attentionCut struct {
 
 // attentionCut cuts attention over query rows. back says that it is for the gradient.
 func (r cudaRoom) attentionCut(rows int, s HeadShape, back bool) attentionCut {
-	c := attentionCut{cols: max(32, ceilPower(s.HeadDim)), least: 2}
+	c := attentionCut{cols: max(32, ceilPower(s.HeadDim)), least: 1}
 	packed := rows * s.Heads / s.KVHeads
 	switch large := c.cols > 128; {
 	case !r.bf16 && large:

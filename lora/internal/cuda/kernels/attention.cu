@@ -267,19 +267,18 @@ KERNEL(attention_merge)(float *o, int o_stride, float *lse, int lse_stride, cons
 	const int *parts = list(plan, PLAN_TILES) + 2 * (p / tile_rows);
 	long long step = static_cast<long long>(heads) * tile_rows;
 	long long row = (static_cast<long long>(parts[0]) * heads + head) * tile_rows + p % tile_rows;
+	const float *ends = partial_sum + 2 * row, *values = partial_o + row * dim;
 	float top = -infinity(), sum = 0;
-	for (int i = 0; i < parts[1]; i++) top = fmaxf(top, partial_sum[2 * (row + i * step)]);
-	for (int i = 0; i < parts[1]; i++) {
-		const float *part = partial_sum + 2 * (row + i * step);
-		sum += part[1] * exp2_fast(part[0] - shift(top));
-	}
+	for (int i = lane_index(); i < parts[1]; i += WARP) top = fmaxf(top, ends[2 * i * step]);
+	top = warp_max(top);
+	for (int i = lane_index(); i < parts[1]; i += WARP) sum += ends[2 * i * step + 1] * exp2_fast(ends[2 * i * step] - shift(top));
+	sum = warp_sum(sum);
 	float *out = o + packed_at(p, head, group, dim, o_stride);
 	for (int c = lane_index(); c < dim; c += WARP) {
 		float x = 0;
-		for (int i = 0; i < parts[1]; i++) {
-			const float *part = partial_sum + 2 * (row + i * step);
-			if (part[1] != 0) x += partial_o[(row + i * step) * dim + c] * exp2_fast(part[0] - shift(top));
-		}
+#pragma unroll 4
+		for (int i = 0; i < parts[1]; i++)
+			if (ends[2 * i * step + 1] != 0) x += values[i * step * dim + c] * exp2_fast(ends[2 * i * step] - shift(top));
 		out[c] = x / sum;
 	}
 	if (lane_index() == 0) lse[packed_at(p, head, group, 1, lse_stride)] = log_denominator(top, sum);

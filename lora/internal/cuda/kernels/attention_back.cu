@@ -42,7 +42,8 @@ KERNEL(attention_pack_rows)(bf16 *q_out, bf16 *do_out, float *lse2, float *delta
 	lse2[row] = wanted ? lse[packed_at(p, head, group, 1, lse_stride)] * LOG2_E : 0;
 }
 
-// Scores turns scores and their gradients into what the products are made of:
+// soften_back turns a score and the gradient of its probability into what the products are
+// made of:
 //
 //	s = 2^(s·factor − lse2),  d = s·(d − delta), 0 where a row does not see a key.
 __device__ __forceinline__ void soften_back(float &s, float &d, float factor, float lse2, float delta, bool sees) {
@@ -94,7 +95,7 @@ __device__ __forceinline__ void key_gradients(float *dk, int dk_stride, float *d
 	DYNAMIC_SHARED(bf16, k_tile);
 	bf16 *v_tile = k_tile + KEY_TILE * stride, *stages = v_tile + KEY_TILE * stride;
 	float *ends = reinterpret_cast<float *>(stages + STAGES * stage_size);
-	const int *item = list(plan, PLAN_KEY_ITEM) + 4 * blockIdx.x;
+	const int *item = list(plan, PLAN_KEY_ITEM) + 4 * blockIdx.x, *bounds = list(plan, PLAN_BOUNDS);
 	int mine = warp_index() % 4 * 16, col = warp_index() / 4 * 8 * OT, slot = item[0] * KEY_TILE + mine, head = blockIdx.y;
 	int lo[2], hi[2];
 #pragma unroll
@@ -121,7 +122,7 @@ __device__ __forceinline__ void key_gradients(float *dk, int dk_stride, float *d
 		if (STAGES == 2 && p + ROWS < item[2]) bring(at ^ 1, p + ROWS);
 		const bf16 *q_tile = stages + at * stage_size, *do_tile = q_tile + ROWS * stride;
 		const float *lse2 = ends + 2 * ROWS * at, *delta = lse2 + ROWS;
-		int seen = sight(list(plan, PLAN_BOUNDS), slot / BLOCK_SLOTS, p, p + ROWS - 1);
+		int seen = sight(bounds, slot / BLOCK_SLOTS, p, p + ROWS - 1);
 		if (seen != SEES_NOTHING) {
 			float s[1][ROWS / 8][4], d[1][ROWS / 8][4];
 			multiply_rows<COLS>(s, k_tile, mine, q_tile);
@@ -177,7 +178,7 @@ __device__ __forceinline__ void query_gradients(float *dq, int dq_stride, Back i
 	constexpr int threads = 32 * WARPS, tile_rows = 16 * WARPS, stride = Tile<COLS>::stride, block = BLOCK_SLOTS * stride;
 	DYNAMIC_SHARED(bf16, q_tile);
 	bf16 *do_tile = q_tile + tile_rows * stride, *stages = do_tile + tile_rows * stride;
-	const int *item = list(plan, PLAN_ITEM) + 4 * blockIdx.x;
+	const int *item = list(plan, PLAN_ITEM) + 4 * blockIdx.x, *bounds = list(plan, PLAN_BOUNDS);
 	int first = item[0] * tile_rows, mine = 16 * warp_index(), last = min(first + mine + 16, rows) - 1;
 	float lse2[2], delta[2];
 #pragma unroll
@@ -202,7 +203,7 @@ __device__ __forceinline__ void query_gradients(float *dq, int dq_stride, Back i
 		ahead.next();
 		if (STAGES == 2 && ahead.more()) bring(at ^ 1, ahead.block);
 		const bf16 *k_tile = stages + at * 2 * block, *v_tile = k_tile + block;
-		int seen = sight(list(plan, PLAN_BOUNDS), now.block, first + mine, last);
+		int seen = sight(bounds, now.block, first + mine, last);
 		if (seen != SEES_NOTHING) {
 			const int *lo = list(plan, PLAN_LO) + now.block * BLOCK_SLOTS, *hi = list(plan, PLAN_HI) + now.block * BLOCK_SLOTS;
 			float s[1][4][4], d[1][4][4];

@@ -176,13 +176,18 @@ __device__ __forceinline__ void attend_f32(const Output &to, const float *q, int
 		Place place = place_row(to, plan, item, p, T::row(r), B, group, dim, top[r], sum[r], T::tx() == 0);
 		if (!place.o) continue;
 #pragma unroll
-		for (int n = 0; n < T::N; n++) {
-			int c = T::column(n);
-			if (c >= dim) continue;
-			float x = o[r][n];
-			if (infinite) x += infinite_sum(plan, item, v, p, c, [](float y) { return y; });
-			place.o[c] = x * place.scale;
-		}
+		for (int n = 0; n < T::N; n++)
+			if (T::column(n) < dim) place.o[T::column(n)] = o[r][n] * place.scale;
+	}
+	if (!infinite) return;
+	__syncwarp();
+	auto whole = [](float x) { return x; };
+#pragma unroll 1
+	for (int r = 0; r < T::R; r++) {
+		int p = first + T::row(r);
+		if (p >= rows) continue;
+		Place place = place_row(to, plan, item, p, T::row(r), B, group, dim, 0, 1, false);
+		for (int c = T::tx(); place.o && c < dim; c += 16) place.o[c] += infinite_sum(plan, item, v, p, c, whole);
 	}
 }
 
