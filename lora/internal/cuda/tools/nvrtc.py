@@ -5,7 +5,10 @@ Needs no GPU, no driver and no toolkit. The same source gives the same bytes.
 
 import ctypes
 import pathlib
+import re
 import sys
+
+VERSION = b"7.7"  # of PTX: what drivers of CUDA 11.7 know
 
 
 class Nvrtc:
@@ -40,6 +43,17 @@ class Nvrtc:
         return self.text("PTX", program)
 
 
+def for_older_drivers(ptx):
+    """Returns PTX that says which version it needs, instead of which its compiler knows.
+
+    The driver refuses what is of a newer version than its own, whether or not it uses
+    anything new. ptxas refuses what uses more than its version has, so that checking
+    the result (ptx.sh -check) shows that it may say so. The pragma is a hint, of 8.3.
+    """
+    ptx = re.sub(rb"^\.version .*$", b".version " + VERSION, ptx, count=1, flags=re.M)
+    return re.sub(rb'^\s*\.pragma "used_bytes_mask .*\n', b"", ptx, flags=re.M)
+
+
 def main():
     library, source, target, *options = sys.argv[1:]
     path = pathlib.Path(source)
@@ -47,7 +61,7 @@ def main():
         ptx = Nvrtc(library).compile(path.read_bytes(), path.name, options)
     except RuntimeError as problem:
         sys.exit(f"{source}: {problem}")
-    pathlib.Path(target).write_bytes(ptx)
+    pathlib.Path(target).write_bytes(for_older_drivers(ptx))
 
 
 main()
