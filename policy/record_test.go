@@ -21,7 +21,7 @@ type launcher interface {
 
 // Decoding as graphs draws the tokens that single launches draw, with the same bits of
 // log-probability, and nearly every step is one graph.
-func TestDecodingAsGraphs(t *testing.T) {
+func TestCUDADecodesAsGraphs(t *testing.T) {
 	if e, err := lora.Open("cuda:0"); err != nil {
 		if strings.Contains(err.Error(), "no NVIDIA driver") || strings.Contains(err.Error(), "finds no NVIDIA GPU") {
 			t.Skipf("SKIPPED, NOT TESTED ON A GPU: %v", err)
