@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 
-here, out, cuda = (pathlib.Path(p) for p in sys.argv[1:4])
-sources = sorted(f for d in sys.argv[4:] for f in pathlib.Path(d).glob("*.cu"))
+here, out, cuda = (pathlib.Path(p).resolve() for p in sys.argv[1:4])
+sources = sorted(f for d in sys.argv[4:] for f in pathlib.Path(d).resolve().glob("*.cu"))
 include = sorted({f.parent for f in sources} | {here / "../kernels"})
 CXX = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++20", "-O2", "-fPIC", "-g1", "-fno-strict-aliasing", f"-I{here}", f"-isystem{cuda}"]

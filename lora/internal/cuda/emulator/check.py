@@ -17,7 +17,7 @@ FAULTS = {  # what the emulator says of a kernel
     "reads_before_memory": "an access to memory that is not there",
     "reads_four_at_an_odd_address": "not aligned to its type",
     "leaves_before_a_barrier": "waits in __syncthreads; from thread 48 on: has ended",
-    "meets_at_different_calls": "waits in __syncthreads; from thread 16 on: waits in __shfl_xor_sync",
+    "meets_at_different_calls": "waits in __syncthreads; from thread 16 on: waits in warp_sum",
     "shuffles_from_outside_its_mask": "shuffles from lane 16, which the mask 0000ffff leaves out",
     "indexes_beyond_shared_memory": "an index beyond its array",
     "reads_beyond_dynamic_memory": "an access to memory that is not there",

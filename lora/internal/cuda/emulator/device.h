@@ -310,6 +310,33 @@ inline float exp2_fast(float x) {
 	float r = exp2f(x);
 	return r < 0x1p-126f ? 0 : r;
 }
+
+// butterfly gives every lane what five exchanges with the lanes 16, 8, 4, 2 and 1 apart give,
+// in one call.
+template <class T, class Combine> void emulator_butterfly(void **lanes, unsigned) {
+	T now[32], next[32];
+	for (int lane = 0; lane < 32; lane++) now[lane] = *static_cast<T *>(lanes[lane]);
+	for (int step = 16; step > 0; step /= 2) {
+		for (int lane = 0; lane < 32; lane++) next[lane] = Combine()(now[lane], now[lane ^ step]);
+		memcpy(now, next, sizeof now);
+	}
+	for (int lane = 0; lane < 32; lane++) *static_cast<T *>(lanes[lane]) = now[lane];
+}
+struct EmulatorSum {
+	template <class T> T operator()(T a, T b) const { return a + b; }
+};
+struct EmulatorMax {
+	float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+template <class T> T warp_sum(T x) {
+	emulator::collective(~0u, &x, emulator_butterfly<T, EmulatorSum>, "warp_sum");
+	return x;
+}
+inline float warp_max(float x) {
+	emulator::collective(~0u, &x, emulator_butterfly<float, EmulatorMax>, "warp_max");
+	return x;
+}
+
 inline void mma_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) { emulator::mma(d, a, b); }
 inline void ldmatrix_x4(unsigned (&r)[4], const void *shared) { emulator::ldmatrix(r, shared, 4, false); }
 inline void ldmatrix_x4_trans(unsigned (&r)[4], const void *shared) { emulator::ldmatrix(r, shared, 4, true); }

@@ -19,7 +19,9 @@ Place *place;
 
 namespace {
 
-constexpr size_t stack_bytes = 128 << 10, page = 4096;
+// Stacks lie side by side in huge pages, since switching between them goes over all.
+constexpr size_t stack_bytes = 64 << 10;
+constexpr unsigned long long canary = 0x5ca1ab1e0ddba11;
 constexpr unsigned most_threads = 1024, most_warps = most_threads / 32;
 constexpr size_t most_dynamic = 256 << 10, forbidden = 1 << 20;
 
@@ -32,15 +34,16 @@ struct Copy {
 	bool valid;
 };
 
-struct Fiber {
-	Place place; // first: place points here
-	Context context;
-	State state;
-	unsigned mask; // of the collective that it waits in
+// Fiber is a thread. What every switch needs comes first, in one line of the cache.
+struct alignas(64) Fiber {
+	Place place; // place points here
+	void *mine;
 	Finish *finish;
 	const char *what;
-	void *mine;
-	unsigned linear;
+	unsigned mask; // of the collective that it waits in
+	unsigned short linear;
+	State state;
+	Context context;
 	std::vector<Copy> copies;     // asynchronous ones on their way
 	std::vector<size_t> committed; // number of copies at the end of each group
 };
@@ -57,7 +60,7 @@ Warp warps[most_warps];
 Context scheduler;
 const Launch *current;
 const char *last = "none";
-char *dynamic_start, *dynamic_end;
+char *stacks, *dynamic_start, *dynamic_end;
 unsigned threads, arrived, ended;
 int votes, voted;
 bool released;
@@ -112,20 +115,22 @@ void fiber_main() {
 
 void make_fibers() {
 	fibers = new Fiber[most_threads];
-	size_t each = stack_bytes + page;
-	char *stacks = static_cast<char *>(mmap(nullptr, most_threads * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	constexpr size_t huge = 2 << 20;
+	stacks = static_cast<char *>(mmap(nullptr, most_threads * stack_bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	char *dynamic_memory = static_cast<char *>(mmap(nullptr, most_dynamic + 2 * forbidden, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	if (stacks == MAP_FAILED || dynamic_memory == MAP_FAILED) fail("no memory for stacks");
+	stacks += huge - reinterpret_cast<size_t>(stacks) % huge;
+	madvise(stacks, most_threads * stack_bytes, MADV_HUGEPAGE);
 	mprotect(dynamic_memory, forbidden, PROT_NONE);
 	dynamic_end = dynamic_memory + forbidden + most_dynamic;
 	mprotect(dynamic_end, forbidden, PROT_NONE);
 	for (unsigned i = 0; i < most_threads; i++) {
-		char *low = stacks + i * each;
-		mprotect(low, page, PROT_NONE);
+		char *low = stacks + i * stack_bytes;
+		memcpy(low, &canary, sizeof canary);
 		fibers[i].place.lane = i % 32;
 		fibers[i].linear = i;
-		// Tops differ in their place within a page, so that they do not share cache lines' sets.
-		make_context(fibers[i].context, low + page, stack_bytes - i % 32 * 128, fiber_main);
+		// Tops differ in their place within a page, so that they do not share sets of the cache.
+		make_context(fibers[i].context, low, stack_bytes - i % 8 * 512 - i / 8 % 8 * 64, fiber_main);
 	}
 }
 
@@ -182,7 +187,17 @@ void run_block() {
 		}
 		if (!progress) diverged();
 	}
-	for (unsigned i = 0; i < threads; i++) fibers[i].copies.clear(), fibers[i].committed.clear();
+	for (unsigned i = 0; i < threads; i++) {
+		if (!fibers[i].copies.empty()) fibers[i].copies.clear();
+		if (!fibers[i].committed.empty()) fibers[i].committed.clear();
+	}
+}
+
+// check_stacks ends the program where a thread's variables needed more than its stack.
+void check_stacks() {
+	for (unsigned i = 0; i < threads; i++) {
+		if (memcmp(stacks + i * stack_bytes, &canary, sizeof canary)) fail("thread %u overran its stack of %zu bytes", i, stack_bytes);
+	}
 }
 
 Order order_asked() {
@@ -211,6 +226,7 @@ void run(const Launch &launch) {
 		block_index = {unsigned(b % launch.grid.x), unsigned(b / launch.grid.x % launch.grid.y), unsigned(b / launch.grid.x / launch.grid.y)};
 		run_block();
 	}
+	check_stacks();
 	current = nullptr;
 	place = nullptr;
 }
@@ -253,7 +269,7 @@ void collective(unsigned mask, void *mine, Finish *finish, const char *what) {
 	for (unsigned lane = 0; lane < 32; lane++) {
 		Fiber &other = fibers[base + lane];
 		if (!(mask >> lane & 1)) continue;
-		if (other.mask != mask || other.finish != finish || strcmp(other.what, what)) {
+		if (other.mask != mask || other.finish != finish || (other.what != what && strcmp(other.what, what))) {
 			fail("%s of lanes %08x meets %s of lanes %08x in lane %u", what, mask, other.what, other.mask, lane);
 		}
 		lanes[lane] = other.mine;

@@ -32,6 +32,14 @@ int version_of(const std::string &ptx) {
 	return 10 * major + minor;
 }
 
+// newest_version returns the version of PTX that the driver knows: 7.7 of CUDA 11.7, 8.4
+// of 12.4.
+int newest_version() {
+	int driver = 0;
+	cuDriverGetVersion(&driver);
+	return (driver / 1000 - 4) * 10 + driver % 1000 / 10;
+}
+
 // parameters_of counts the parameters of the entry whose name ends at a place.
 int parameters_of(const std::string &ptx, size_t at) {
 	size_t end = ptx.find(')', at);
@@ -61,7 +69,8 @@ CUresult load(CUmodule *module, const void *image) {
 	std::string ptx = static_cast<const char *>(image);
 	int version = version_of(ptx);
 	if (version == 0) return complain(CUDA_ERROR_INVALID_IMAGE, "the module is not PTX");
-	if (version > 84) return complain(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, "PTX %d.%d is newer than 8.4", version / 10, version % 10);
+	int newest = newest_version();
+	if (version > newest) return complain(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, "PTX %d.%d is newer than %d.%d", version / 10, version % 10, newest / 10, newest % 10);
 	*module = new CUmod_st;
 	modules.insert(*module);
 	CUresult r = find_entries(*module, ptx);

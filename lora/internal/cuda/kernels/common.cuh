@@ -142,8 +142,6 @@ __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.com
 
 template <int N> __device__ __forceinline__ void copy_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
-#endif
-
 // warp_sum and warp_max give every lane of a warp the sum or the largest number.
 template <class T> __device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll
@@ -157,6 +155,8 @@ __device__ __forceinline__ float warp_max(float x) {
 	for (int step = WARP / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, step));
 	return x;
 }
+
+#endif
 
 // block_sum gives every thread of a block of THREADS the sum; shared holds a number a
 // warp. It ends with a barrier, after which shared may be used again.
