@@ -116,7 +116,7 @@ func (b *bench) load(kind lora.Kind) error {
 	}
 	resetPeak()
 	start := time.Now()
-	if b.base, err = policy.LoadBase(eng, b.model, kind); err != nil {
+	if b.base, err = policy.LoadBase(eng, b.model, kind, b.loading...); err != nil {
 		return errors.Join(err, eng.Close())
 	}
 	b.kind = kind

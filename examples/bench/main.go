@@ -25,6 +25,7 @@ import (
 
 	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/lora"
+	"github.com/socialrl/socialrl/policy"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -36,9 +37,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 // settings are the parsed flags.
 type settings struct {
-	model, device, data, json, rows, kindList string
+	model, device, data, json, rows string
+	kindList, vocabKind             string
 
 	kinds                 []lora.Kind
+	loading               []policy.LoadOption
 	pattern               *regexp.Regexp
 	group, prompt, reply  int // of GRPO
 	read, tokens, square  int // of the other rows
@@ -62,6 +65,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.StringVar(&s.model, "model", "", "Hugging Face model `directory` (required)")
 	fs.StringVar(&s.device, "device", "cpu", cli.DeviceUsage)
 	fs.StringVar(&s.kindList, "kind", "bf16", "comma-separated `kinds` of weights; rows of training take the first")
+	fs.StringVar(&s.vocabKind, "vocab", "", "`kind` of embedding and output matrix; default -kind, or as stored under nf4 and int8")
 	fs.StringVar(&s.rows, "rows", "", "measure only rows that this regular `expression` matches; kernels are called \"gemm ...\", the others \"prefill\", \"decode\", \"sft\", \"update\", \"grpo\"")
 	fs.BoolVar(&s.list, "list", false, "print the names of the rows and measure nothing")
 	fs.StringVar(&s.data, "data", "", "`file` of training items; those of the first episode make the row \"sft\"; without it a made-up episode does")
@@ -103,21 +107,30 @@ func (s *settings) check() error {
 	if s.pattern, err = regexp.Compile(s.rows); err != nil {
 		return cli.Usagef("-rows: %v", err)
 	}
-	s.kinds, err = parseKinds(s.kindList)
+	if s.kinds, err = parseKinds("kind", s.kindList); err != nil {
+		return err
+	}
+	if len(s.kinds) == 0 {
+		return cli.Usagef("-kind names no kind of weights")
+	}
+	vocab, err := parseKinds("vocab", s.vocabKind)
+	if len(vocab) > 1 {
+		return cli.Usagef("-vocab has %q, want one kind", s.vocabKind)
+	}
+	for _, kind := range vocab {
+		s.loading = append(s.loading, policy.WithVocabularyKind(kind))
+	}
 	return err
 }
 
-func parseKinds(list string) ([]lora.Kind, error) {
+func parseKinds(flag, list string) ([]lora.Kind, error) {
 	var kinds []lora.Kind
 	for _, name := range cli.Split(list) {
 		i := slices.IndexFunc(lora.Kinds(), func(k lora.Kind) bool { return k.String() == name })
 		if i < 0 {
-			return nil, cli.Usagef("-kind has %q, want one of %s", name, strings.Trim(fmt.Sprint(lora.Kinds()), "[]"))
+			return nil, cli.Usagef("-%s has %q, want one of %s", flag, name, strings.Trim(fmt.Sprint(lora.Kinds()), "[]"))
 		}
 		kinds = append(kinds, lora.Kinds()[i])
-	}
-	if len(kinds) == 0 {
-		return nil, cli.Usagef("-kind names no kind of weights")
 	}
 	return kinds, nil
 }
