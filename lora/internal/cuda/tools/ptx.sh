@@ -64,12 +64,24 @@ regenerate() {
 	assemble "$2"
 }
 
-failed=
-while read -r kernels ptx; do
-	for source in "$kernels"/*.cu; do
-		name=$(basename "$source" .cu)
-		[ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-		regenerate "$source" "$ptx/$name.ptx" || failed=yes
+# wanted NAME...: the kernels to regenerate, each with its PTX.
+wanted() {
+	local kernels ptx source name
+	folders | while read -r kernels ptx; do
+		for source in "$kernels"/*.cu; do
+			name=$(basename "$source" .cu)
+			[ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
+			echo "$source $ptx/$name.ptx"
+		done
 	done
-done < <(folders)
-[ -z "$failed" ]
+}
+
+# Two at a time: the files are many, and some take seconds.
+failures=$(mktemp)
+trap 'rm -f "$failures"' EXIT
+while read -r source ptx; do
+	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n || true; done
+	{ regenerate "$source" "$ptx" || echo "$source" >>"$failures"; } &
+done < <(wanted "$@")
+wait
+[ ! -s "$failures" ]
