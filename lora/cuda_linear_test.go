@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -13,8 +15,12 @@ import (
 func productEngine(t *testing.T, bf16 bool) (got *cudaEngine, ref *refEngine) {
 	t.Helper()
 	e, err := newCUDAEngine(0, bf16)
-	if err != nil {
-		t.Skipf("SKIPPED, nothing was tested: %v", err)
+	switch {
+	case err == nil:
+	case strings.Contains(err.Error(), "no NVIDIA driver"), strings.Contains(err.Error(), "finds no NVIDIA GPU"):
+		t.Skipf("SKIPPED, NOT TESTED ON A GPU: %v", err)
+	default:
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
@@ -189,5 +195,93 @@ func (p *products) linear(kind Kind, rows, in, out, rank, shift int, tolerance f
 	if rank > 0 {
 		p.near("dA", da, 12.0/(1<<20))
 		p.near("dB", db, 12.0/(1<<20))
+	}
+}
+
+// The branch drops the elements that the CPU drops, whatever their place in the stream of
+// random numbers, on the way down and on the way back.
+func TestCUDADropoutIsThatOfTheCPU(t *testing.T) {
+	p := newProducts(t, true)
+	for _, rows := range []int{1, 5, 33} {
+		for _, in := range []int{4, 33, 130} { // of the stream's blocks of four: whole, begun anywhere, the middle
+			d := Dropout{P: 0.4, Key: Key{Seed: 9, Purpose: ForDropout, Index: 2, Step: 5}, Row0: 1<<33 + 7}
+			ones, identity := make([]float32, rows*in), make([]float32, in*in)
+			want := make([]float32, rows*in)
+			for i := range ones {
+				ones[i] = 1
+				if d.keeps(i/in, in, i%in) {
+					want[i] = float32(1 / (1 - d.P))
+				}
+			}
+			for i := range in {
+				identity[i*in+i] = 1
+			}
+			x, eye := p.holding(rows, in, 1, ones), p.holding(in, in, 0, identity)
+			y, dx, h := p.output(rows, in, 0), p.output(rows, in, 1), p.output(rows, in, 1)
+			l := &Linear{W: p.got.ViewWeight(p.got.NewView(in, in)), A: eye.got, B: eye.got, Scale: 1, Drop: d}
+			p.got.Linear(y.got, x.got, l, h.got)
+			p.got.LinearBack(dx.got, x.got, x.got, l, h.got, false)
+			for name, v := range map[string]twin{"h": h, "y": y, "dx": dx} {
+				if got := numbers(t, p.got, v.got); !slices.Equal(got, want) {
+					t.Errorf("%d rows of %d, %s: %v, want %v", rows, in, name, got, want)
+				}
+			}
+		}
+	}
+}
+
+// Products with a stretch of a weight's rows, as the vocabulary is taken, and with weights
+// that are unpacked in several pieces.
+func TestCUDAProductsOfStretches(t *testing.T) {
+	old := cudaUnpackRoom
+	defer func() { cudaUnpackRoom = old }()
+	cudaUnpackRoom = 1 // as few rows as may be
+	const rows, in, out, v0, v1 = 5, 40, 300, 64, 290
+	for _, bf16 := range []bool{false, true} {
+		p := newProducts(t, bf16)
+		for _, kind := range Kinds() {
+			w, ref := p.weight(kind, out, in)
+			part := p.ref.ViewWeight(p.ref.NewView(v1-v0, in))
+			ids := make([]int32, v1-v0)
+			for i := range ids {
+				ids[i] = int32(v0 + i)
+			}
+			p.ref.Gather(refMatrix(part), ref, ids)
+			x, dy := p.matrix(rows, in, 1), p.matrix(rows, v1-v0, 1)
+			y, dx := p.matrix(rows, v1-v0, 1), p.matrix(rows, in, 1)
+			l := &Linear{W: part}
+
+			before := append([]float32{}, y.data...)
+			p.got.mulT(y.got, x.got, p.got.own(w), v0, v1, 0.5, 2)
+			p.ref.Linear(y.ref, x.ref, l, View{})
+			for i, z := range numbers(t, p.ref, y.ref) {
+				before[i] = 0.5*z + 2*before[i]
+			}
+			p.ref.Write(y.ref, before)
+			p.near(fmt.Sprintf("%v: mulT", kind), y, tolerance(bf16, kind))
+
+			p.got.mul(dx.got, dy.got, p.got.own(w), v0, v1, 1)
+			p.ref.LinearBack(dx.ref, dy.ref, x.ref, l, View{}, true)
+			p.near(fmt.Sprintf("%v: mul", kind), dx, tolerance(bf16, kind))
+		}
+	}
+}
+
+// Neither few rows nor many allocate on the host, after the first time.
+func TestCUDALinearAllocatesNothing(t *testing.T) {
+	p := newProducts(t, true)
+	w, _ := p.weight(NF4, 96, 128)
+	a, b := p.matrix(4, 128, 0), p.matrix(96, 4, 0)
+	for _, rows := range []int{1, 16, 40} {
+		x, y, h := p.matrix(rows, 128, 0), p.matrix(rows, 96, 0), p.matrix(rows, 4, 0)
+		l := &Linear{W: w, A: a.got, B: b.got, Scale: 1, DA: p.got.NewView(4, 128), DB: p.got.NewView(96, 4)}
+		step := func() {
+			p.got.Linear(y.got, x.got, l, h.got)
+			p.got.LinearBack(x.got, y.got, x.got, l, h.got, true)
+		}
+		step()
+		if n := testing.AllocsPerRun(5, step); n > 0 {
+			t.Errorf("%d rows: %v allocations", rows, n)
+		}
 	}
 }

@@ -5,12 +5,15 @@ package lora
 // and does not depend on which one there is.
 
 const (
-	cudaRowAlign   = 64        // bytes: rows of weights start there
-	cudaPartAlign  = 256       // bytes: scales and tables start there
-	cudaTable      = 273       // numbers: of codes of 4 bits, of codes of scales, the offset
-	cudaUnpackRoom = 144 << 20 // bytes of a weight unpacked at a time: a layer of 3584 × 18944
-	cudaBlocks     = 264       // blocks that fill a large device: two on each multiprocessor
+	cudaRowAlign  = 64  // bytes: rows of weights start there
+	cudaPartAlign = 256 // bytes: scales and tables start there
+	cudaTable     = 273 // numbers: of codes of 4 bits, of codes of scales, the offset
+	cudaBlocks    = 264 // blocks that fill a large device: two on each multiprocessor
 )
+
+// cudaUnpackRoom is how many bytes of a weight are unpacked at a time, unless that is less
+// than 64 rows: a layer of 3584 × 18944 in bfloat16. It is a variable for tests.
+var cudaUnpackRoom = 144 << 20
 
 // roundUp returns the smallest multiple of step that is at least n.
 func roundUp(n, step int) int { return (n + step - 1) / step * step }
