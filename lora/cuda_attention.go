@@ -108,18 +108,6 @@ func (c *attentionCut) stages() int {
 // exponent returns what turns a score into an exponent of 2.
 func exponent(s HeadShape) float64 { return log2e / math.Sqrt(float64(s.HeadDim)) }
 
-// attentionScratch is the room of Attention.
-func (e *cudaEngine) attentionScratch(m arena, q View, t Tree, s HeadShape) {
-	defer m.Reset(m.Mark())
-	e.room().attention(m, q, t, s)
-}
-
-// attentionBackScratch is the room of AttentionBack.
-func (e *cudaEngine) attentionBackScratch(m arena, q View, s HeadShape) {
-	defer m.Reset(m.Mark())
-	e.room().attentionBack(m, q, s)
-}
-
 // attends reports whether there is something to attend to, and kernels that can.
 func (e *cudaEngine) attends(q View, s HeadShape) bool {
 	if s.HeadDim > maxHeadDim {

@@ -21,7 +21,6 @@ var (
 const (
 	normThreads = 256 // of a block that does a row
 	normNarrow  = 512 // columns up to which a warp does a row
-	weightRows  = 256 // rows that a block adds up for the gradient of a norm's weight
 )
 
 // norm launches a kernel that does a row of x a block, the first for wide rows.
@@ -50,7 +49,7 @@ func (e *cudaEngine) RMSNorm(y, x, w View, eps float64) {
 func (e *cudaEngine) RMSNormBack(dx, dy, x, w, dw View, eps float64) {
 	checkRMSNormBack(dx, dy, x, w, dw)
 	defer e.Reset(e.Mark())
-	inverse, partial := normBackRoom(e, x)
+	inverse, partial := e.room().normBack(e, x)
 	e.norm(kernelRMSNormBack, kernelRMSNormBackNarrow, x, func(c *cudaCall) {
 		c.view(dx).i32(dx.Stride).view(dy).i32(dy.Stride).view(x).i32(x.Stride).view(w).view(inverse).
 			i32(x.Rows).i32(x.Cols).f32(eps)
@@ -59,20 +58,9 @@ func (e *cudaEngine) RMSNormBack(dx, dy, x, w, dw View, eps float64) {
 		return
 	}
 	e.kernel(kernelRMSNormWeight).view(partial).view(dy).i32(dy.Stride).view(x).i32(x.Stride).view(inverse).
-		i32(x.Rows).i32(x.Cols).i32(weightRows).launch(divideUp(x.Cols, 32), partial.Rows, 1, normThreads, 0)
+		i32(x.Rows).i32(x.Cols).i32(normWeightRows).launch(divideUp(x.Cols, 32), partial.Rows, 1, normThreads, 0)
 	e.kernel(kernelAddPartials).view(dw).view(partial).i32(partial.Rows).i32(partial.Cols).
 		launch(e.blocks(x.Cols, normThreads), 1, 1, normThreads, 0)
-}
-
-// normBackRoom is the room of RMSNormBack: the rows' 1/rms, and sums over pieces of rows.
-func normBackRoom(m arena, x View) (inverse, partial View) {
-	return m.Temp(1, x.Rows), m.Temp(divideUp(x.Rows, weightRows), x.Cols)
-}
-
-// rmsNormBackScratch is the room of RMSNormBack, whether or not the weight is trained.
-func (e *cudaEngine) rmsNormBackScratch(m arena, x View) {
-	defer m.Reset(m.Mark())
-	normBackRoom(m, x)
 }
 
 // RotaryTable fills the tables of cosines and sines.

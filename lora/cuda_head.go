@@ -10,8 +10,6 @@ var (
 	kernelHeadGradient = cuda.Kernel("head", "head_gradient")
 )
 
-func (e *cudaEngine) headScratch(m arena, h View, w Weight) { e.room().headScratch(m, h, w) }
-
 // cudaHead is what the head keeps between calls, so that they allocate nothing.
 type cudaHead struct {
 	targets targetIndex

@@ -23,16 +23,6 @@ const linearBlock = 256 // threads
 // room returns what says which room operations take.
 func (e *cudaEngine) room() cudaRoom { return cudaRoom{bf16: e.bf16} }
 
-func (e *cudaEngine) linearScratch(m arena, x View, l *Linear) {
-	defer m.Reset(m.Mark())
-	e.room().linear(m, x, l)
-}
-
-func (e *cudaEngine) linearBackScratch(m arena, dx, dy, x View, l *Linear) {
-	defer m.Reset(m.Mark())
-	e.room().linearBack(m, dx, dy, x, l)
-}
-
 // Linear computes y = x·Wᵀ + bias + Scale·drop(x)·Aᵀ·Bᵀ. Few rows are streamed against the
 // weight; for many, what is not the product with W is written first, and the product added.
 func (e *cudaEngine) Linear(y, x View, l *Linear, h View) {

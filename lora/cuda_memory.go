@@ -128,5 +128,6 @@ func (m *cudaMemory) Stats() MemoryStats {
 		Views:     m.views,
 		Arena:     4 * int64(m.arena.end),
 		ArenaPeak: 4 * int64(m.arena.peak),
+		Staging:   cudaStaging,
 	}
 }

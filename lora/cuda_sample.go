@@ -17,8 +17,6 @@ var (
 	kernelSampleFinish = cuda.Kernel("sample", "sample_finish")
 )
 
-func (e *cudaEngine) sampleScratch(m arena, logits View) { e.room().sampleScratch(m, logits) }
-
 // cudaSample is what Sample keeps between calls, so that they allocate nothing.
 type cudaSample struct {
 	rows    []cudaSampling

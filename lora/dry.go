@@ -31,8 +31,11 @@ func Dry(e Engine) Engine {
 		d.needs, d.name, d.size = of.needs, of.name, of.size
 		return d
 	}
-	if n, ok := e.(scratcher); ok {
+	switch n := e.(type) {
+	case scratcher:
 		d.needs = n
+	case interface{ room() cudaRoom }:
+		d.needs = n.room()
 	}
 	if s, ok := e.(interface{ elementSize() int64 }); ok {
 		d.size = s.elementSize()

@@ -13,10 +13,14 @@ import (
 // same calls take there. It needs no device, and of a tensor that becomes a weight no
 // more than name, shape and form: Data may be nil. Numbers that operations return are 0.
 //
-// Names are those of [Open]. Variants of the CPU and numbers of GPUs make no difference.
+// Names are those of [Open]. Variants of the CPU and numbers of GPUs make no difference,
+// the precision on a GPU does.
 func OpenDry(name string) (Engine, error) {
-	family, _, _ := strings.Cut(name, ":")
+	family, variant, _ := strings.Cut(name, ":")
 	f, known := dryFamilies[family]
+	if family == "cuda" {
+		f, known = cudaFamily(!strings.HasSuffix(variant, ":f32")), true
+	}
 	if !known {
 		return nil, fmt.Errorf("lora: unknown engine %q, allowed are %s", name, engineNames)
 	}
@@ -34,7 +38,7 @@ type dryFamily struct {
 	needs       scratcher
 }
 
-// dryFamilies holds the families of engines by the first part of their names.
+// dryFamilies holds the families of engines on the host by the first part of their names.
 var dryFamilies = map[string]dryFamily{
 	"cpu":     {size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
 	"float64": {size: 8, weightBytes: func(_ Kind, out, in int) int64 { return 8 * int64(out) * int64(in) }, needs: noScratch{}},
