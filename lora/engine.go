@@ -10,7 +10,8 @@ import "gorgonia.org/tensor"
 //
 //	Open("cpu")      float32, Go and Go assembly, chosen by what the CPU can do
 //	Open("float64")  plain loops in float64: the reference that others are held to
-//	Open("cuda:0")   an NVIDIA GPU; needs the build tag cuda
+//	Open("cuda:0")   an NVIDIA GPU, bfloat16 with sums in float32, or float32 as
+//	                 cuda:0:f32; needs the build tag cuda
 //
 // An engine is also a gorgonia tensor engine: tensor.MatMul on tensors that were
 // made with tensor.WithEngine(engine) runs the engine's own product.
@@ -24,7 +25,9 @@ import "gorgonia.org/tensor"
 // first failure.
 //
 // One goroutine at a time may call an engine. Results do not depend on how many
-// threads the engine uses, and a row's result does not depend on the other rows.
+// threads the engine uses, and the same calls in the same order give the same bytes. On
+// the CPU a row's result does not depend on the other rows; on CUDA the number of rows
+// may choose among kernels that add in another order, so that it does within rounding.
 type Engine interface {
 	tensor.Engine
 	Memory
@@ -98,7 +101,8 @@ type Kind int
 
 // Kinds of weights. Arithmetic is float32 (float64 on the reference engine) whatever
 // the kind; but an engine whose name ends in bf16 rounds what it multiplies a BF16
-// weight with to bfloat16 too, to nearest even, and sums in float32.
+// weight with to bfloat16 too, to nearest even, and sums in float32. On CUDA it does so
+// for quantised weights as well, whose numbers it rounds likewise, and in attention.
 const (
 	F32       Kind = iota // as read, 4 bytes each
 	BF16                  // rounded to nearest even, 2 bytes each
@@ -237,7 +241,7 @@ type Dropout struct {
 type HeadShape struct {
 	Heads   int // query heads
 	KVHeads int // key and value heads; divides Heads
-	HeadDim int // elements a head
+	HeadDim int // elements a head; at most 256 on CUDA
 }
 
 // Tree says what each query row may see. A row sees all keys of its node's
