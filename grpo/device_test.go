@@ -40,10 +40,10 @@ const epsilon = 0x1p-52
 // a few more and of many; with and without old log-probabilities and reference.
 func deviceCase(seed uint64, beta float64) ([]Row, policy.Targets) {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	near := func(p []float64) []float64 {
+	near := func(p []float64, shift float64) []float64 {
 		q := make([]float64, len(p))
 		for i := range q {
-			q[i] = p[i] + 0.4*rng.NormFloat64()
+			q[i] = p[i] + shift + 0.4*rng.NormFloat64()
 		}
 		return q
 	}
@@ -55,11 +55,11 @@ func deviceCase(seed uint64, beta float64) ([]Row, policy.Targets) {
 			logp[k] = -2 * rng.ExpFloat64()
 		}
 		r := Row{Tokens: n, Micro: i / 4, Completion: Completion{Advantage: rng.NormFloat64()}}
-		if i%3 != 0 {
-			r.Old = near(logp)
+		if i%3 != 0 { // below and above the present policy, so that whole sequences are clipped
+			r.Old = near(logp, math.Copysign(0.5, -r.Advantage))
 		}
 		if beta != 0 && i%4 != 1 {
-			r.Ref = near(logp)
+			r.Ref = near(logp, 0)
 		}
 		rows = append(rows, r)
 		t.Index = append(t.Index, i)
@@ -89,7 +89,7 @@ func size(r Row, logp []float64, o Objective) (sum float64) {
 // variant, level of the ratio and form of the KL term, within what the order of sums in
 // float64 can make: n additions of numbers that add up to s in magnitude differ by at most
 // n·ε·s, exponentials by a few ε, and the ratio of a sequence by n·ε of the sum in it.
-func TestDeviceLossEqualsTheHost(t *testing.T) {
+func TestCUDALossEqualsTheHost(t *testing.T) {
 	eng := openGPU(t)
 	for _, v := range Variants() {
 		for _, level := range []Level{TokenLevel, SequenceLevel} {
@@ -156,7 +156,7 @@ func compareLosses(t *testing.T, eng lora.Engine, v Variant, o Objective) {
 
 // The device's advantages are those of the host: for groups that do not fill the batch,
 // without rewards, of one completion, and of equal rewards, which give exactly 0.
-func TestDeviceAdvantagesEqualTheHost(t *testing.T) {
+func TestCUDAAdvantagesEqualTheHost(t *testing.T) {
 	d := deviceOf(openGPU(t))
 	rng := rand.New(rand.NewPCG(5, 5))
 	random := func(n int, missing bool) []float64 {
@@ -195,7 +195,7 @@ func TestDeviceAdvantagesEqualTheHost(t *testing.T) {
 }
 
 // A loss that is not finite on the device names its completion, and nothing of it is lost.
-func TestDeviceLossThatIsNotFinite(t *testing.T) {
+func TestCUDALossThatIsNotFinite(t *testing.T) {
 	eng := openGPU(t)
 	for _, bad := range []float64{-2000, nan} {
 		rows := []Row{{Tokens: 1, Weight: 1, Completion: Completion{Advantage: -1, Old: []float64{bad}}}}
