@@ -44,8 +44,7 @@ func (e *cudaEngine) Linear(y, x View, l *Linear, h View) {
 // largeLinear is Linear for many rows.
 func (e *cudaEngine) largeLinear(y, x View, l *Linear, h View, room *linearRoom) {
 	w := e.own(l.W)
-	f := e.plainFactor(x)
-	beta := float32(0)
+	f, beta := cudaFactor{}, float32(0)
 	if l.branch() {
 		parts := e.down(room.low, x, l.A, false, room.rounded, l.Drop)
 		f = e.factorOf(x, room.rounded)
@@ -76,9 +75,11 @@ func (e *cudaEngine) LinearBack(dx, dy, x View, l *Linear, h View, add bool) {
 		e.addGradient(l.DBias, false, View{}, 1, dy, 1, Dropout{}, room.grad)
 	}
 	if l.branch() {
-		parts := e.down(room.low, dy, l.B, true, room.rounded, Dropout{})
-		e.kernel(kernelSumParts).view(room.dh).dims(room.dh).view(room.low).i32(parts).f32(l.Scale).
-			launch(divideUp(room.dh.Len(), linearBlock), 1, 1, linearBlock, 0)
+		if !dx.IsNone() || !l.DA.IsNone() {
+			parts := e.down(room.low, dy, l.B, true, room.rounded, Dropout{})
+			e.kernel(kernelSumParts).view(room.dh).dims(room.dh).view(room.low).i32(parts).f32(l.Scale).
+				launch(divideUp(room.dh.Len(), linearBlock), 1, 1, linearBlock, 0)
+		}
 		if !l.DB.IsNone() {
 			e.addGradient(l.DB, true, h, h.Cols, dy, l.Scale, Dropout{}, room.grad)
 		}
@@ -137,7 +138,7 @@ func (e *cudaEngine) down(parts, x, a View, transposed bool, rounded View, d Dro
 	n := divideUp(x.Cols, stretch)
 	e.kernel(kernelDown).view(parts).view(x).dims(x).view(a).strides(a, transposed).i32(rank).view(rounded).
 		i32(roundUp(x.Cols, 8)).i32(stretch).drop(d).
-		launch(divideUp(x.Rows, lowRows), n, divideUp(rank, lowRank), linearBlock, 0)
+		launch(divideUp(x.Rows, lowRows), n, divideUp(rank, lowRank), linearBlock, lowShared)
 	return n
 }
 

@@ -183,7 +183,7 @@ func (r cudaRoom) linearBack(m arena, dx, dy, x View, l *Linear) (room linearBac
 // The tiles of kernels/lowrank.cuh and kernels/linear.cu.
 const (
 	lowRows, lowRank, lowChunk = 32, 16, 128
-	lowShared                  = 4 * (lowRows + lowRank) * (lowChunk + 4) // bytes
+	lowShared                  = 2 * 4 * (lowRows + lowRank) * (lowChunk + 4) // bytes
 	gradCols, gradRows         = 128, 64
 	maxLowParts                = 16
 )
@@ -208,7 +208,7 @@ type cudaStream struct {
 	across   int  // warps of a block that share columns
 	splits   int  // stretches of columns
 	stretch  int  // columns of one
-	shared   int  // bytes
+	shared   int  // bytes, without a branch
 	lowParts int  // stretches of columns of the branch
 	lowWidth int  // columns of one
 }
@@ -258,7 +258,6 @@ func (r cudaRoom) stream(kind Kind, rows, out, in int) (p cudaStream) {
 	if nf4 {
 		p.shared += streamTables
 	}
-	p.shared = max(p.shared, lowShared)
 	p.lowWidth = lowStretch(rows, in)
 	p.lowParts = divideUp(in, p.lowWidth)
 	return p

@@ -60,8 +60,9 @@ func (e *cudaEngine) streamLinear(y, x View, l *Linear, h View, p *cudaStream, r
 // in to, for each stretch of columns a part.
 func (e *cudaEngine) streamProduct(to View, stride int, y, x, bias View, l *Linear, p *cudaStream, low View) {
 	w := e.own(l.W)
-	lowBlocks, rank := 0, 0
+	lowBlocks, rank, shared := 0, 0, p.shared
 	if l.branch() {
+		shared = max(shared, lowShared)
 		rank = l.A.Rows
 		lowBlocks = p.lowParts * divideUp(rank, lowRank)
 	}
@@ -72,5 +73,5 @@ func (e *cudaEngine) streamProduct(to View, stride int, y, x, bias View, l *Line
 	e.kernel(e.streamKernel(w.kind, p)).view(to).i64(y.Len()).i32(stride).i32(0).i32(w.out).view(bias).
 		view(x).i32(x.Rows).i32(x.Stride).i32(p.stretch).i32(p.across).
 		i32(lowBlocks).view(low).view(l.A).i32(l.A.Stride).i32(rank).i32(p.lowWidth).drop(l.Drop).weight(w).
-		launch(lowBlocks+blocks, p.splits, divideUp(x.Rows, p.count), 32*streamWarps, p.shared)
+		launch(lowBlocks+blocks, p.splits, divideUp(x.Rows, p.count), 32*streamWarps, shared)
 }

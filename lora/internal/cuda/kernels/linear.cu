@@ -20,10 +20,11 @@ BOUNDED_KERNEL(round_rows, LINEAR_THREADS, 4)(bf16 *to, int to_stride, const flo
 
 // branch_down sets part[s][t, r] = Σ_k drop(x)[t, k]·a[r, k] over stretch s of the columns,
 // and copy to x rounded unless it is null. stretch is a multiple of 128.
-// Grid: tiles of rows × stretches × tiles of ranks.
+// Grid: tiles of rows × stretches × tiles of ranks. It takes LOW_SHARED numbers of dynamic
+// shared memory.
 BOUNDED_KERNEL(branch_down, LOW_THREADS, 2)(float *part, const float *x, int rows, int cols, int stride, const float *a, int a_rank,
                                             int a_col, int rank, bf16 *copy, int copy_stride, int stretch, DROP_ARGUMENTS) {
-	__shared__ __align__(16) float shared[LOW_SHARED];
+	DYNAMIC_SHARED(float, shared);
 	LowDown l = {x, stride, rows, cols, a, a_rank, a_col, rank, blockIdx.z == 0 ? copy : nullptr, copy_stride};
 	int from = blockIdx.y * stretch, to = min(from + stretch, cols);
 	low_down(part + static_cast<long long>(blockIdx.y) * rows * rank, shared, l, DROP_OF_ARGUMENTS, blockIdx.x * LOW_ROWS,
@@ -144,16 +145,16 @@ __device__ __forceinline__ void up(float *y, int rows, int cols, int stride, con
 // whose element (r, n) stands at b[r·b_rank + n·b_col]: what a linear layer has besides its
 // product, or that and the product's sums. Grid: tiles of columns × tiles of rows, of 16 or
 // of 64.
-#define BRANCH_UP(name, tile)                                                                                                        \
-	BOUNDED_KERNEL(name, LINEAR_THREADS, 2)(float *y, int rows, int cols, int stride, const float *base, int parts, const float *bias, \
+#define BRANCH_UP(name, tile, blocks)                                                                                                        \
+	BOUNDED_KERNEL(name, LINEAR_THREADS, blocks)(float *y, int rows, int cols, int stride, const float *base, int parts, const float *bias, \
 	                                        const float *h, int h_stride, int h_parts, long long h_part, float *h_out, int h_out_stride, \
 	                                        const float *b, int b_rank, int b_col, int rank, float scale, DROP_ARGUMENTS) {             \
 		up<tile>(y, rows, cols, stride, bias, Up{base, parts, h, h_stride, h_parts, h_part, h_out, h_out_stride}, b, b_rank, b_col,     \
 		         rank, scale, DROP_OF_ARGUMENTS);                                                                                        \
 	}
 
-BRANCH_UP(branch_up_16, 1)
-BRANCH_UP(branch_up_64, 4)
+BRANCH_UP(branch_up_16, 1, 2)
+BRANCH_UP(branch_up_64, 4, 4)
 
 #define GRAD_COLS 128 // of the input, in a tile: four a lane
 #define GRAD_ROWS 64  // of the batch at a time
@@ -180,7 +181,7 @@ __device__ __forceinline__ void grad(float *part, const float *p, int p_stride, 
 			ps[i] = !there ? 0.0f : p == nullptr ? 1.0f : p[static_cast<long long>(t) * p_stride + r];
 		}
 		__syncthreads();
-#pragma unroll 2
+#pragma unroll 4
 		for (int i = warp_index(); i < GRAD_ROWS; i += warps) {
 			if (t0 + i >= to || n >= cols) continue;
 			float v[4];

@@ -10,7 +10,8 @@
 #define LOW_PITCH (LOW_CHUNK + 4)
 #define LOW_THREADS 256
 #define LOW_WARPS (LOW_THREADS / WARP)
-#define LOW_SHARED ((LOW_ROWS + LOW_RANK) * LOW_PITCH)
+#define LOW_STAGE ((LOW_ROWS + LOW_RANK) * LOW_PITCH)
+#define LOW_SHARED (2 * LOW_STAGE) // numbers: one chunk is read while the next arrives
 
 // Drop is lora.Dropout: p 0 keeps everything. Elements are counted from row0.
 struct Drop {
@@ -64,77 +65,94 @@ struct LowDown {
 	int copy_stride;
 };
 
-// low_down_drop applies dropout to what low_down_fill has put into shared memory: each
-// thread to its own elements.
-__device__ __forceinline__ void low_down_drop(float *xs, const LowDown &l, const Drop &d, int row0, int from) {
-#pragma unroll 1
-	for (int i = threadIdx.x; i < LOW_ROWS * LOW_CHUNK / 4; i += LOW_THREADS) {
-		int row = i / (LOW_CHUNK / 4), j = i % (LOW_CHUNK / 4) * 4;
-		float4 *four = reinterpret_cast<float4 *>(xs + row * LOW_PITCH + j);
-		float v[4] = {four->x, four->y, four->z, four->w};
-		drop_four(v, d, row0 + row, from + j, l.cols);
-		*four = make_float4(v[0], v[1], v[2], v[3]);
-	}
-}
-
-// low_down_fill puts columns from on, up to to, of the tile's rows of x and of a into shared
-// memory, zeros elsewhere, and writes x rounded on the way.
-__device__ __forceinline__ void low_down_fill(float *xs, float *as, const LowDown &l, int row0, int rank0, int from, int to) {
+// low_fetch starts to copy columns from on, up to to, of the tile's rows of x and of a into
+// shared memory, zeros elsewhere.
+__device__ __forceinline__ void low_fetch(float *xs, float *as, const LowDown &l, int row0, int rank0, int from, int to) {
 	bool whole = aligned16(l.x, l.stride);
 	for (int i = threadIdx.x; i < LOW_ROWS * LOW_CHUNK / 4; i += LOW_THREADS) {
-		int row = i / (LOW_CHUNK / 4), j = i % (LOW_CHUNK / 4) * 4, t = row0 + row, k = from + j;
-		float v[4] = {};
-		if (t < l.rows && k < to) {
-			load_four(v, l.x + static_cast<long long>(t) * l.stride, k, to, whole);
-			if (l.copy != nullptr) {
-				uint2 *copy = reinterpret_cast<uint2 *>(l.copy + static_cast<long long>(t) * l.copy_stride + k);
-				*copy = make_uint2(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]));
-			}
+		int row = i / (LOW_CHUNK / 4), j = i % (LOW_CHUNK / 4) * 4, t = min(row0 + row, l.rows - 1), k = from + j;
+		const float *line = l.x + static_cast<long long>(t) * l.stride;
+		bool there = row0 + row < l.rows;
+		float *to_shared = xs + row * LOW_PITCH + j;
+		if (whole && k + 4 <= to) {
+			copy_async_16(to_shared, line + k, there);
+			continue;
 		}
-		*reinterpret_cast<float4 *>(xs + row * LOW_PITCH + j) = make_float4(v[0], v[1], v[2], v[3]);
+#pragma unroll
+		for (int e = 0; e < 4; e++) copy_async_4(to_shared + e, line + min(k + e, to - 1), there && k + e < to);
 	}
 	for (int i = threadIdx.x; i < LOW_RANK * LOW_CHUNK; i += LOW_THREADS) {
 		int r = l.a_col == 1 ? i / LOW_CHUNK : i % LOW_RANK, j = l.a_col == 1 ? i % LOW_CHUNK : i / LOW_RANK, k = from + j;
 		bool there = rank0 + r < l.rank && k < to;
-		as[r * LOW_PITCH + j] = there ? l.a[static_cast<long long>(rank0 + r) * l.a_rank + static_cast<long long>(k) * l.a_col] : 0.0f;
+		long long at = static_cast<long long>(min(rank0 + r, l.rank - 1)) * l.a_rank + static_cast<long long>(min(k, to - 1)) * l.a_col;
+		copy_async_4(as + r * LOW_PITCH + j, l.a + at, there);
+	}
+}
+
+// low_prepare writes what this thread has fetched of x rounded, and applies dropout to it.
+__device__ __forceinline__ void low_prepare(float *xs, const LowDown &l, const Drop &d, int row0, int from, int to) {
+	if (l.copy == nullptr && d.p == 0) return;
+#pragma unroll 1
+	for (int i = threadIdx.x; i < LOW_ROWS * LOW_CHUNK / 4; i += LOW_THREADS) {
+		int row = i / (LOW_CHUNK / 4), j = i % (LOW_CHUNK / 4) * 4, t = row0 + row, k = from + j;
+		if (t >= l.rows || k >= to) continue;
+		float4 *four = reinterpret_cast<float4 *>(xs + row * LOW_PITCH + j);
+		float v[4] = {four->x, four->y, four->z, four->w};
+		if (l.copy != nullptr) {
+			uint2 *copy = reinterpret_cast<uint2 *>(l.copy + static_cast<long long>(t) * l.copy_stride + k);
+			*copy = make_uint2(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]));
+		}
+		if (d.p == 0) continue;
+		drop_four(v, d, t, k, l.cols);
+		*four = make_float4(v[0], v[1], v[2], v[3]);
+	}
+}
+
+// low_multiply adds the products of a chunk, of which each warp takes its columns, to acc.
+__device__ __forceinline__ void low_multiply(float (&acc)[4][4], const float *xl, const float *al) {
+#pragma unroll 2
+	for (int q = 0; q < LOW_CHUNK / 4 / LOW_WARPS; q++) {
+		int k = (q * LOW_WARPS + warp_index()) * 4;
+		float4 x[4], a[4];
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+			x[i] = *reinterpret_cast<const float4 *>(xl + 8 * i * LOW_PITCH + k);
+			a[i] = *reinterpret_cast<const float4 *>(al + 4 * i * LOW_PITCH + k);
+		}
+#pragma unroll
+		for (int i = 0; i < 4; i++) {
+#pragma unroll
+			for (int j = 0; j < 4; j++) {
+				acc[i][j] += x[i].x * a[j].x;
+				acc[i][j] += x[i].y * a[j].y;
+				acc[i][j] += x[i].z * a[j].z;
+				acc[i][j] += x[i].w * a[j].w;
+			}
+		}
 	}
 }
 
 // low_down computes the tile at (row0, rank0) over columns from to to, and writes it to
 // part, whose rows hold rank numbers. A lane holds rows lane%8 + 8i and ranks lane/8 + 4j;
-// the warps share the columns, and their sums are added in order. shared holds LOW_SHARED
-// numbers. The stretch starts at a multiple of 4.
+// the warps share the columns, and their sums are added in order. One chunk is fetched while
+// the one before is multiplied. shared holds LOW_SHARED numbers. The stretch starts at a
+// multiple of 4.
 __device__ __forceinline__ void low_down(float *part, float *shared, const LowDown &l, const Drop &d, int row0, int rank0, int from, int to) {
-	float *xs = shared, *as = shared + LOW_ROWS * LOW_PITCH;
 	float acc[4][4] = {};
-	const float *xl = xs + lane_index() % 8 * LOW_PITCH, *al = as + lane_index() / 8 * LOW_PITCH;
-	for (int chunk = from; chunk < to; chunk += LOW_CHUNK) {
+	int lane = lane_index() % 8 * LOW_PITCH, lane_a = (LOW_ROWS + lane_index() / 8) * LOW_PITCH;
+	low_fetch(shared, shared + LOW_ROWS * LOW_PITCH, l, row0, rank0, from, min(from + LOW_CHUNK, to));
+	copy_async_commit();
+	for (int chunk = from, stage = 0; chunk < to; chunk += LOW_CHUNK, stage ^= 1) {
+		float *now = shared + stage * LOW_STAGE, *then = shared + (stage ^ 1) * LOW_STAGE;
+		int next = chunk + LOW_CHUNK;
+		if (next < to) low_fetch(then, then + LOW_ROWS * LOW_PITCH, l, row0, rank0, next, min(next + LOW_CHUNK, to));
+		copy_async_commit();
+		copy_async_wait<1>();
+		low_prepare(now, l, d, row0, chunk, min(next, to));
 		__syncthreads();
-		low_down_fill(xs, as, l, row0, rank0, chunk, min(chunk + LOW_CHUNK, to));
-		if (d.p > 0) low_down_drop(xs, l, d, row0, chunk);
+		low_multiply(acc, now + lane, now + lane_a);
 		__syncthreads();
-#pragma unroll 2
-		for (int q = 0; q < LOW_CHUNK / 4 / LOW_WARPS; q++) {
-			int k = (q * LOW_WARPS + warp_index()) * 4;
-			float4 x[4], a[4];
-#pragma unroll
-			for (int i = 0; i < 4; i++) {
-				x[i] = *reinterpret_cast<const float4 *>(xl + 8 * i * LOW_PITCH + k);
-				a[i] = *reinterpret_cast<const float4 *>(al + 4 * i * LOW_PITCH + k);
-			}
-#pragma unroll
-			for (int i = 0; i < 4; i++) {
-#pragma unroll
-				for (int j = 0; j < 4; j++) {
-					acc[i][j] += x[i].x * a[j].x;
-					acc[i][j] += x[i].y * a[j].y;
-					acc[i][j] += x[i].z * a[j].z;
-					acc[i][j] += x[i].w * a[j].w;
-				}
-			}
-		}
 	}
-	__syncthreads();
 	float *sums = shared; // [warp][row][rank]
 #pragma unroll
 	for (int i = 0; i < 4; i++) {
