@@ -506,8 +506,8 @@ BOUNDED_KERNEL(sample_draw, SAMPLE_THREADS, 3)(SamplePart *parts, const SampleSe
 }
 
 // sample_finish joins the slices of each row: results[2r] is the log-probability of the
-// token drawn in the plain distribution, results[2r+1] the token, −1 where there is none.
-// A warp takes a row.
+// token drawn in the plain distribution, results[2r+1] the token; NaN and −1 where there is
+// none. A warp takes a row.
 BOUNDED_KERNEL(sample_finish, SAMPLE_THREADS, 4)(double *results, const SamplePart *parts, int slices, const float *logits, int stride,
                                                  const SampleRow *samplings, int rows) {
 	int row = blockIdx.x * (SAMPLE_THREADS / WARP) + warp_index();
@@ -531,8 +531,7 @@ BOUNDED_KERNEL(sample_finish, SAMPLE_THREADS, 4)(double *results, const SamplePa
 	sum = warp_sum(sum);
 	if (lane_index() > 0) return;
 	if (bad > 0) token = -1;
-	results[2 * row + 1] = token;
-	if (token < 0) return;
-	float plain = __fmul_rn(logits[static_cast<long long>(row) * stride + token], samplings[row].inverse);
+	float plain = token < 0 ? quiet_nan() : __fmul_rn(logits[static_cast<long long>(row) * stride + token], samplings[row].inverse);
 	results[2 * row] = plain - (top + log(sum));
+	results[2 * row + 1] = token;
 }
