@@ -76,7 +76,7 @@ func (e *cudaEngine) planFor(p *devicePlan, t Tree, rows int, s HeadShape, cut a
 	n := len(p.words)
 	if n > p.size {
 		e.dev.Free(p.at)
-		p.size = 0
+		p.at, p.size = 0, 0
 		at, err := e.dev.Alloc(4 * int64(2*n))
 		if err != nil {
 			e.dev.Fail(err)
