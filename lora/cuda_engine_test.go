@@ -164,3 +164,20 @@ func TestCUDALauncher(t *testing.T) {
 		t.Errorf("two modules of one name: %v", err)
 	}
 }
+
+func TestCUDALimits(t *testing.T) {
+	requireGPU(t)
+	e, err := lora.Open("cuda:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	before := e.Stats()
+	l := e.(lora.Measurer).Limits()
+	if l.F32 < 1e6 || l.F32 > 1e15 || l.BF16 < 1e6 || l.BF16 > 1e17 || l.Read < 1e6 || l.Read > 1e14 {
+		t.Errorf("limits %+v", l)
+	}
+	if e.Stats().Views != before.Views {
+		t.Error("measuring keeps memory")
+	}
+}
