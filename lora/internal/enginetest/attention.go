@@ -193,11 +193,12 @@ func (s *suite) attentionRounding() float64 {
 // ((1+u)²−1)·a, e by what exp(2δ) exceeds 1 and 2δ, and each product of two rounded
 // factors by (1+u)².
 type denseAttention struct {
-	sees                   [][]bool // [query row][key row]
-	claimed, keyClaimed    []bool
-	o, lse, dq, dk, dv     estimate
-	width, keyWidth, group int
-	u                      float64 // relative error of rounded factors
+	sees                [][]bool // [query row][key row]
+	claimed, keyClaimed []bool
+	o, lse, dq, dk, dv  estimate
+	width, keyWidth     int
+	keyHeads, group     int
+	u                   float64 // relative error of rounded factors
 }
 
 // pair returns the relative error of a product whose factors are rounded, the first of
@@ -210,7 +211,7 @@ func newDense(c *attentionCase, u float64) *denseAttention {
 		claimed: make([]bool, c.f.rows), keyClaimed: make([]bool, c.f.keys),
 		o: newEstimate(c.f.rows * width), lse: newEstimate(c.f.rows * c.shape.Heads), dq: newEstimate(c.f.rows * width),
 		dk: newEstimate(c.f.keys * keyWidth), dv: newEstimate(c.f.keys * keyWidth),
-		width: width, keyWidth: keyWidth, group: c.shape.Heads / c.shape.KVHeads, u: u,
+		width: width, keyWidth: keyWidth, group: c.shape.Heads / c.shape.KVHeads, keyHeads: c.shape.KVHeads, u: u,
 	}
 	for range c.f.rows {
 		w.sees = append(w.sees, make([]bool, c.f.keys))
@@ -350,14 +351,6 @@ func (w *denseAttention) key(r *attentionRow, j, kh int, p float64) {
 func (w *denseAttention) scoreBound(e, p, dp, dpSize float64, r *attentionRow) float64 {
 	sum := w.pair(0)*dpSize + r.dBound + (float64(r.c.shape.HeadDim)+8)*eps*(dpSize+r.dSize+r.dBound)
 	return p * (e*math.Abs(dp-r.d) + (1+e)*sum)
-}
-
-// attentionBounds returns the bounds of the errors of attention's output.
-func (s *suite) attentionBounds(f forest, shape lora.HeadShape, q, k, v operand) []float64 {
-	c := &attentionCase{f: f, shape: shape, q: q, k: k, v: v, do: q}
-	w := newDense(c, s.attentionRounding())
-	w.run(c)
-	return w.o.bound
 }
 
 // testAttentionHidden checks that a key which a row does not see cannot reach it,

@@ -149,15 +149,16 @@ func (s *suite) hidden(f forest, shape lora.HeadShape) {
 		at := int(key)*w.keyWidth + w.keyWidth/2
 		k, v := append([]float32(nil), clean.k.data...), append([]float32(nil), clean.v.data...)
 		v[at] = float32(bad)
-		s.reaches(clean, w, int(key), k, v)
+		other := s.reaches(clean, w, int(key), k, v)
+		s.infiniteWhereSeen(other, w, int(key), w.keyWidth/2)
 		k[at], v[at] = float32(bad), clean.v.data[at]
 		s.reaches(clean, w, int(key), k, v)
 	}
 }
 
-// reaches computes attention with other keys and values, and compares the rows that do
-// not see one of them with what they were.
-func (s *suite) reaches(clean *attentionCase, w *denseAttention, key int, k, v []float32) {
+// reaches computes attention with other keys and values, compares the rows that do not see
+// one of them with what they were, and returns the output.
+func (s *suite) reaches(clean *attentionCase, w *denseAttention, key int, k, v []float32) []float32 {
 	s.Helper()
 	other := *clean
 	other.k, other.v = s.operand(clean.f.keys, w.keyWidth, k), s.operand(clean.f.keys, w.keyWidth, v)
@@ -179,6 +180,24 @@ func (s *suite) reaches(clean *attentionCase, w *denseAttention, key int, k, v [
 		s.Fatalf("key %d reached no row", key)
 	}
 	s.guards("o", other.o)
+	return got
+}
+
+// infiniteWhereSeen checks that a value which is not finite makes its column so in every
+// row that sees its key, in the heads that read it, and no other column.
+func (s *suite) infiniteWhereSeen(o []float32, w *denseAttention, key, col int) {
+	s.Helper()
+	dim := w.keyWidth / w.keyHeads
+	for i, x := range o {
+		row, head := i/w.width, i%w.width/dim
+		if !w.claimed[row] {
+			continue
+		}
+		want := w.sees[row][key] && head/w.group == col/dim && i%dim == col%dim
+		if infinite := x-x != 0; infinite != want {
+			s.Fatalf("column %d of row %d is %v after a value of key %d that is not finite", i%w.width, row, x, key)
+		}
+	}
 }
 
 // infiniteScores checks rows all of whose scores are −Inf: the logarithm of their
@@ -197,4 +216,12 @@ func (s *suite) infiniteScores(f forest, shape lora.HeadShape) {
 	s.on(c.run)
 	s.exact("o of −Inf", c.o)
 	s.exact("lse of −Inf", c.lse)
+}
+
+// attentionBounds returns the bounds of the errors of attention's output.
+func (s *suite) attentionBounds(f forest, shape lora.HeadShape, q, k, v operand) []float64 {
+	c := &attentionCase{f: f, shape: shape, q: q, k: k, v: v, do: q}
+	w := newDense(c, s.attentionRounding())
+	w.run(c)
+	return w.o.bound
 }
