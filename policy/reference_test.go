@@ -172,11 +172,25 @@ func (c referenceCase) load(t *testing.T, eng lora.Engine, adapter bool) *Policy
 	return p
 }
 
-// onReferences runs a test for every case on every engine, variants of the CPU's
-// included.
+// exactEngines lists the engines that compute in float32 or better, variants of the CPU's
+// and GPUs included. Those that are left out round attention to bfloat16 whatever the
+// kind of the weights: the tolerances here are those of float32. Their operations are
+// held to bounds of bfloat16 by the suite of package lora.
+func exactEngines() []string {
+	return slices.DeleteFunc(lora.Available(), func(name string) bool {
+		return strings.HasPrefix(name, "cuda:") && !strings.HasSuffix(name, ":f32")
+	})
+}
+
+// exactGPUs lists the exact engines on GPUs.
+func exactGPUs() []string {
+	return slices.DeleteFunc(exactEngines(), func(name string) bool { return !strings.HasPrefix(name, "cuda:") })
+}
+
+// onReferences runs a test for every case on every exact engine.
 func onReferences(t *testing.T, keep func(referenceCase) bool, test func(t *testing.T, c referenceCase, eng lora.Engine)) {
 	cases := referenceCases(t)
-	for _, engine := range lora.Available() {
+	for _, engine := range exactEngines() {
 		for _, c := range cases {
 			if keep(c) {
 				t.Run(engine+"/"+filepath.Base(c.dir), func(t *testing.T) { test(t, c, openEngine(t, engine)) })
