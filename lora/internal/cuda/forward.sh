@@ -5,14 +5,17 @@
 set -eu
 cu=$(go list -m -f '{{.Dir}}' gorgonia.org/cu)
 calls=$(grep -hoE '\bcu[A-Z][A-Za-z0-9]*[ ]*\(' "$cu"/*.go "$cu"/batch.c *.c *.go | tr -d ' (' | sort -u)
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
 for headers; do
 	# A name that the header declares as a function comes out after the header's macros.
 	{
 		echo '#include <cuda.h>'
 		for name in $calls; do echo "called: $name"; done
-	} | gcc -I"$PWD/shim" -I"$headers" -E -P - >forward.tmp
-	for name in $(sed -n 's/^called: *//p' forward.tmp); do
-		grep -qE "\b$name\b *\(" forward.tmp && echo "$name"
+	} >"$made/calls.h"
+	gcc -I"$PWD/shim" -I"$headers" -E -P "$made/calls.h" >"$made/expanded"
+	for name in $(sed -n 's/^called: *//p' "$made/expanded"); do
+		grep -qE "\b$name\b *\(" "$made/expanded" && echo "$name" >>"$made/names"
 	done
-	rm -f forward.tmp
-done | grep -vx cuInit | sort -u | sed 's/.*/FORWARD(&)/' >forward.inc
+done
+grep -vx cuInit "$made/names" | sort -u | sed 's/.*/FORWARD(&)/' >forward.inc
