@@ -285,3 +285,38 @@ func TestCUDALinearAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// What a dry engine counts of layers' room in the arena is what they take there, streamed and
+// large, with and without a branch and each gradient.
+func TestCUDALinearScratchIsCounted(t *testing.T) {
+	for _, bf16 := range []bool{false, true} {
+		for _, kind := range Kinds() {
+			for _, rows := range []int{1, 20, 70} {
+				for _, rank := range []int{0, 4} {
+					p := newProducts(t, bf16)
+					e := p.got
+					w, _ := p.weight(kind, 70, 200)
+					x, y, h := e.NewView(rows, 200), e.NewView(rows, 70), e.NewView(rows, rank)
+					l := &Linear{W: w, DBias: e.NewView(1, 70)}
+					if rank > 0 {
+						l.A, l.B, l.DA = e.NewView(rank, 200), e.NewView(70, rank), e.NewView(rank, 200)
+						l.Drop.P = 0.5
+					}
+					dry := Dry(e)
+					for _, back := range []bool{false, true} {
+						for _, engine := range []Transformer{e, dry.(Transformer)} {
+							if back {
+								engine.LinearBack(x, y, x, l, h, true)
+							} else {
+								engine.Linear(y, x, l, h)
+							}
+						}
+						if got, want := dry.Stats().ArenaPeak, e.Stats().ArenaPeak; got != want {
+							t.Errorf("%s, %v, %d rows, rank %d, back %v: counted %d bytes, the arena's peak is %d", e.Name(), kind, rows, rank, back, got, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
