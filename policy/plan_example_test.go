@@ -17,7 +17,7 @@ func qwen25(width, feedForward, layers, heads, keyHeads, headDim, vocab int, tie
 	}
 }
 
-// The memory of GRPO over Qwen2.5 models in 4 bits, reward model and reference
+// The memory on a GPU of GRPO over Qwen2.5 models in 4 bits, reward model and reference
 // included, by the size of the group: prompts of 900 tokens, replies of 80.
 func ExampleWritePlans() {
 	models := []struct {
@@ -31,7 +31,7 @@ func ExampleWritePlans() {
 	qv := lora.Config{Rank: 8, Alpha: 32, Targets: lora.QV}
 	for _, m := range models {
 		fmt.Println(m.name)
-		err := policy.WritePlans(os.Stdout, "cpu", policy.Workload{
+		err := policy.WritePlans(os.Stdout, "cuda:0", policy.Workload{
 			Model: m.config, Kind: lora.NF4, Adapter: qv, Reference: true, Reward: &qv,
 			Prompt: 900, Completion: 80, Budget: 16e9,
 		}, 4, 8, 16, 32, 64)
@@ -42,25 +42,25 @@ func ExampleWritePlans() {
 	// Output:
 	// 0.5B
 	//    G  weights  adapters  caches  sampling  scoring  reference  update  again  total
-	//    4     0.46      0.01    0.03      0.08     0.10       0.10    1.63      0   2.13
-	//    8     0.46      0.01    0.04      0.08     0.13       0.13    2.06      0   2.56
-	//   16     0.46      0.01    0.05      0.08     0.19       0.18    2.94      0   3.47
-	//   32     0.46      0.01    0.09      0.08     0.30       0.29    4.72      0   5.27
-	//   64     0.46      0.01    0.15      0.08     0.52       0.51    8.27      0   8.89
+	//    4     0.46      0.01    0.03      0.09     0.12       0.12    1.63      0   2.17
+	//    8     0.46      0.01    0.04      0.09     0.16       0.15    2.06      0   2.61
+	//   16     0.46      0.01    0.05      0.09     0.22       0.21    2.94      0   3.51
+	//   32     0.46      0.01    0.09      0.09     0.34       0.33    4.71      0   5.31
+	//   64     0.46      0.01    0.15      0.09     0.58       0.57    8.25      0   8.91
 	// 1.5B
 	//    G  weights  adapters  caches  sampling  scoring  reference  update  again  total
-	//    4     1.14      0.03    0.07      0.14     0.19       0.19    3.42      0   4.66
-	//    8     1.14      0.03    0.09      0.14     0.24       0.23    4.32      0   5.57
-	//   16     1.14      0.03    0.13      0.14     0.34       0.33    6.17      0   7.46
-	//   32     1.14      0.03    0.20      0.14     0.54       0.53    9.87      0  11.24
-	//   64     1.14      0.03    0.35      0.14     0.93       0.91   13.98      6  15.49
+	//    4     1.14      0.03    0.07      0.18     0.24       0.24    3.43      0   4.71
+	//    8     1.14      0.03    0.09      0.18     0.29       0.29    4.32      0   5.62
+	//   16     1.14      0.03    0.13      0.18     0.40       0.40    6.17      0   7.50
+	//   32     1.14      0.03    0.20      0.18     0.63       0.61    9.86      0  11.27
+	//   64     1.14      0.03    0.35      0.18     1.07       1.05   13.94      6  15.50
 	// 7B
 	//    G  weights  adapters  caches  sampling  scoring  reference  update  again  total
-	//    4     5.55      0.06    0.14      0.30     0.41       0.40    7.42      0  13.17
-	//    8     5.55      0.06    0.18      0.30     0.51       0.51    9.36      0  15.15
-	//   16     5.55      0.06    0.25      0.30     0.73       0.72    9.94      8  15.79
-	//   32     5.55      0.06    0.40      0.30     1.16       1.14    9.82     17  15.83
-	//   64     5.55      0.06    0.69      0.30     2.02       1.98    9.05     24  15.35
+	//    4     5.55      0.06    0.14      0.47     0.59       0.59    7.49      0  13.28
+	//    8     5.55      0.06    0.18      0.47     0.71       0.70    9.40      0  15.23
+	//   16     5.55      0.06    0.25      0.47     0.95       0.94    9.91      8  15.81
+	//   32     5.55      0.06    0.40      0.47     1.43       1.41    9.76     17  15.81
+	//   64     5.55      0.06    0.69      0.47     2.39       2.34    8.93     24  15.27
 }
 
 // What fits into the memory of a device, and the bound that makes it fit.
@@ -70,14 +70,14 @@ func ExamplePlan() {
 		Model: qwen25(3584, 18944, 28, 28, 4, 128, 152064, false), Kind: lora.NF4, Adapter: qv, Reference: true, Reward: &qv,
 		Group: 16, Prompt: 900, Completion: 80, Budget: 10e9,
 	}
-	u, err := policy.Plan("cpu", w)
+	u, err := policy.Plan("cuda:0", w)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	fmt.Printf("%d blocks are computed again, fits: %v\n", u.Again, u.Fits(w.Budget))
 	fmt.Printf("of %.1f GB, activations of the update take %.1f: Policy.Memory\n", float64(u.Total())/1e9, float64(u.Update)/1e9)
-	group, _, err := policy.LargestGroup("cpu", w)
+	group, _, err := policy.LargestGroup("cuda:0", w)
 	fmt.Println("largest group", group, err)
 	// Output:
 	// 22 blocks are computed again, fits: true
