@@ -145,11 +145,10 @@ func (p *Packed) at(row, k int) *byte {
 	return (*byte)(unsafe.Pointer(&p.f32[i]))
 }
 
-// aligned returns n zeros that start on a cache line, in large pages where they fill some.
+// aligned returns n zeros that start on a cache line.
 func aligned(n int) []float32 {
 	const line = 64
 	s := make([]float32, n+line/4)
-	inHugePages(s)
 	skip := 0
 	if r := uintptr(unsafe.Pointer(&s[0])) % line; r != 0 {
 		skip = int(line-r) / 4
