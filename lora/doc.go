@@ -29,7 +29,9 @@
 //
 // An [Engine] owns memory and computes on views of it: one interface for plain loops
 // in float64 ("float64", the reference), for Go and assembly in float32 ("cpu"), and
-// for GPUs. All engines pass one suite of tests. The caller calls an engine from one
+// for NVIDIA GPUs ("cuda:0", "cuda:0:f32"), where the program is built with cgo and the tag
+// cuda; of CUDA only the header cuda.h is needed to build. All engines pass one suite of
+// tests. The caller calls an engine from one
 // goroutine at a time, takes temporary memory between Mark and Reset, frees what it
 // made with NewView, and asks Sync for failures.
 //
@@ -48,12 +50,17 @@
 // weights are made of any others by [Engine].NewWeight, and those of bitsandbytes are
 // read as they are by [Safetensors.NF4].
 //
+// # Memory
+//
+// [Engine].Stats says what is held. [Dry] tells what operations will take before they are
+// called, and [OpenDry] what a whole model will, on an engine that need not be there.
+//
 // # Determinism
 //
 // Equal calls give equal bits on one engine and CPU variant, whatever the number of
 // threads. On the CPU a row's result depends on no other row: every sum runs in one
-// order. Random numbers (sampling, dropout, starting values) are counter-based: see
-// [Key].
+// order. On a GPU the same calls in the same order give the same bits. Random numbers
+// (sampling, dropout, starting values) are counter-based: see [Key].
 //
 // # Files
 //

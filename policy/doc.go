@@ -61,6 +61,12 @@
 // [Fit] is the training loop: splits by episode, schedules, evaluation, early stop,
 // checkpoints, exact resume. [SFT] is behaviour cloning on it.
 //
+// # Memory
+//
+// [Policy].StepMemory says what a gradient pass will take, Policy.Memory bounds it, and
+// [Plan] says what a whole run of GRPO takes on an engine, GPU or not, before there is a
+// model or the engine.
+//
 // # Duties and promises
 //
 // The policies of one engine belong to one goroutine at a time. A Forest, a
