@@ -73,6 +73,18 @@ func (d *Device) pin(bytes int64) (pinned, error) {
 	return p, nil
 }
 
+// pinMirrored allocates pinned memory and as much on the device.
+func (d *Device) pinMirrored(bytes int64) (host pinned, mirror Ptr, err error) {
+	if host, err = d.pin(bytes); err != nil {
+		return pinned{}, 0, err
+	}
+	if mirror, err = d.Alloc(bytes); err != nil {
+		d.unpin(host)
+		return pinned{}, 0, err
+	}
+	return host, mirror, nil
+}
+
 // unpin gives pinned memory back.
 func (d *Device) unpin(p pinned) {
 	if p.memory != nil {

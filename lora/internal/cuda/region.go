@@ -117,13 +117,8 @@ func (d *Device) Flush() {
 // growRegion makes the staging memory of regions larger. Graphs that copy from the old
 // one are given up.
 func (d *Device) growRegion(bytes int64) error {
-	host, err := d.pin(bytes)
+	host, mirror, err := d.pinMirrored(bytes)
 	if err != nil {
-		return err
-	}
-	mirror, err := d.Alloc(bytes)
-	if err != nil {
-		d.unpin(host)
 		return err
 	}
 	r := &d.region

@@ -36,13 +36,8 @@ func (d *Device) startTransfers() (err error) {
 
 // growStaging replaces the ring by a larger one.
 func (d *Device) growStaging(bytes int64) error {
-	host, err := d.pin(bytes)
+	host, mirror, err := d.pinMirrored(bytes)
 	if err != nil {
-		return err
-	}
-	mirror, err := d.Alloc(bytes)
-	if err != nil {
-		d.unpin(host)
 		return err
 	}
 	s := &d.staging
