@@ -148,3 +148,11 @@ func (e *cudaEngine) mul(dx, dy View, w *cudaWeight, v0, v1 int, beta float32) {
 	e.times(dx, f, w, v0, v1, beta, e.room().unpacked(e, w.kind, v1-v0, w.in))
 	e.Reset(mark)
 }
+
+// unpackStep returns how many of n rows of a weight take part in one large product.
+func (r cudaRoom) unpackStep(kind Kind, n, in int) int {
+	if !r.unpacks(kind) || n == 0 {
+		return max(n, 1)
+	}
+	return r.unpackRows(kind, n, in)
+}

@@ -93,14 +93,6 @@ func (r cudaRoom) unpackRows(kind Kind, n, in int) int {
 	return min(n, roundUp(divideUp(n, divideUp(n, most)), 64))
 }
 
-// unpackStep returns how many of n rows of a weight take part in one large product.
-func (r cudaRoom) unpackStep(kind Kind, n, in int) int {
-	if !r.unpacks(kind) || n == 0 {
-		return max(n, 1)
-	}
-	return r.unpackRows(kind, n, in)
-}
-
 // unpacked is the room for as many of n rows of a weight as are unpacked at a time, or none.
 func (r cudaRoom) unpacked(m arena, kind Kind, n, in int) View {
 	if !r.unpacks(kind) || n == 0 {
