@@ -9,6 +9,9 @@ import (
 // a binary magnitude, is rounded by the kernels for tame numbers to nearest, ties to
 // even: of magnitudes in the middle and next to the ends of what counts as tame. So is 0.
 func TestTameNumbersRoundExactly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("millions of numbers, one after another")
+	}
 	table := [16]float32{1: 1, 2: -1}
 	const rows = 3 // 0, the scales, and their opposites
 	var src [rows * NR / 2]byte
