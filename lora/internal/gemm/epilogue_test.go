@@ -19,6 +19,9 @@ func TestEpilogueEqualsProductsOneByOne(t *testing.T) {
 				checkEpilogues(t, p, n, k, []int{0, 1, 9, 29, 70}, []int{0, 1, 8, 65})
 			}
 		}
+		if testing.Short() {
+			return
+		}
 		checkEpilogues(t, p, 40, maxBlocks*pairK+7, []int{150}, []int{16}) // several parts of the reduction
 		checkEpilogues(t, p, 40, 64, []int{maxRows + 5}, []int{3})         // several parts of the rows
 		checkEpilogues(t, p, 40, 64, []int{20}, []int{blockK + 1})         // more than a block: apart
