@@ -22,6 +22,7 @@ func codedCases(n, k int) map[string]coded {
 		cases[name+" double"] = codedNF4(r, n, k, round, true)
 	}
 	cases["nf4 bf16 wild"] = codedNF4(r, n, k, RoundBF16, false, 0, -1, 0x1p-130)
+	cases["nf4 bf16 wild double"] = codedNF4(r, n, k, RoundBF16, true, 0)
 	return cases
 }
 
@@ -35,7 +36,8 @@ func codedInt8(r *rand.Rand, n, k int) coded {
 	return coded{PackInt8(codes, n, k, scales), plain}
 }
 
-// codedNF4 makes a matrix whose scales are positive, but for the first few.
+// codedNF4 makes a matrix whose scales are positive, but for the first few, or, double
+// quantised, for many where some are given.
 func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool, first ...float32) coded {
 	codes, table := make([]byte, (n*k+1)/2), [16]float32(normal(r, 16))
 	table[7] = 0 // as that of NF4
@@ -46,6 +48,9 @@ func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool, first ...floa
 	copy(s.Values, first)
 	if double {
 		s = Scales{Codes: make([]byte, (n*k+63)/64), Map: (*[256]float32)(normal(r, 256)), Offset: 10}
+		if len(first) > 0 {
+			s.Offset = 0.3 // less than most products, so that scales have both signs
+		}
 		s.Nested = normal(r, (len(s.Codes)+255)/256)
 		for b := range s.Codes {
 			s.Codes[b] = byte(r.IntN(256))
