@@ -128,22 +128,24 @@ func BenchmarkGemm(b *testing.B) {
 func BenchmarkStream(b *testing.B) {
 	const n, k = 4864, 896
 	for name, pack := range everyForm(n, k) {
-		var layers [64]*Packed
-		for i := range layers {
-			layers[i] = pack()
-		}
-		for _, m := range []int{1, 2, 4, 8, 16} {
-			x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).Dense
-			b.Run(fmt.Sprintf("%s/%d", name, m), func(b *testing.B) {
-				eachPool(b, func(b *testing.B, p *Pool) {
-					bytes := float64(len(layers)) * float64(layers[0].Bytes())
-					report(b, 2*float64(len(layers))*float64(m)*n*k, bytes, func() {
-						for _, w := range layers {
-							MulT(y, x, w, 1, 0, p)
-						}
+		b.Run(name, func(b *testing.B) {
+			var layers [64]*Packed
+			for i := range layers {
+				layers[i] = pack()
+			}
+			for _, m := range []int{1, 2, 4, 8, 16, 24} {
+				x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).Dense
+				b.Run(fmt.Sprint(m), func(b *testing.B) {
+					eachPool(b, func(b *testing.B, p *Pool) {
+						bytes := float64(len(layers)) * float64(layers[0].Bytes())
+						report(b, 2*float64(len(layers))*float64(m)*n*k, bytes, func() {
+							for _, w := range layers {
+								MulT(y, x, w, 1, 0, p)
+							}
+						})
 					})
 				})
-			})
-		}
+			}
+		})
 	}
 }

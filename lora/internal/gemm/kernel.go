@@ -44,6 +44,7 @@ type kernels struct {
 	f32    [maxMR + 1]tileFunc // by height, 1..mr
 	narrow [maxMR + 1]tileFunc // at most NR/2 columns, or nil
 	bf16   [maxMR + 1]tileFunc // bfloat16 panels, or nil: then they are widened first
+	shares bool                // bf16 fetches at half the speed what lies at ahead, if that is not b
 	wide   [2][maxMR + 1]wideFunc
 	group  [maxMR + 1]int // panels of the wide tile of that height
 

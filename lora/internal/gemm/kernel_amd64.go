@@ -56,6 +56,7 @@ var avx512 = kernels{
 		5: tileBF16x5x32AVX512, 6: tileBF16x6x32AVX512, 7: tileBF16x7x32AVX512, 8: tileBF16x8x32AVX512,
 		9: tileBF16x9x32AVX512, 10: tileBF16x10x32AVX512, 11: tileBF16x11x32AVX512, 12: tileBF16x12x32AVX512,
 	},
+	shares: true,
 	wide: [2][maxMR + 1]wideFunc{
 		{1: tileF32x1x128AVX512, 2: tileF32x2x128AVX512, 3: tileF32x3x64AVX512, 4: tileF32x4x64AVX512},
 		{1: tileBF16x1x128AVX512, 2: tileBF16x2x128AVX512, 3: tileBF16x3x64AVX512, 4: tileBF16x4x64AVX512},

@@ -1671,14 +1671,22 @@ TEXT ·tileBF16x5x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z14
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS      (DX), Z12
-	PREFETCHT0   2048(DX)
 	VMOVUPS      64(DX), Z13
-	PREFETCHT0   2112(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z12, Z10
 	VPSLLD       $0x10, Z13, Z11
 	VBROADCASTSS (CX), Z15
@@ -1714,9 +1722,10 @@ pairs4:
 	VFMADD231PS  Z12, Z10, Z8
 	VFMADD231PS  Z12, Z11, Z9
 	VMOVUPS      128(DX), Z12
-	PREFETCHT0   2176(DX)
 	VMOVUPS      192(DX), Z13
-	PREFETCHT0   2240(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z12, Z10
 	VPSLLD       $0x10, Z13, Z11
 	VBROADCASTSS 8(CX), Z15
@@ -1763,9 +1772,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS      (DX), Z12
-	PREFETCHT0   2048(DX)
 	VMOVUPS      64(DX), Z13
-	PREFETCHT0   2112(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z12, Z10
 	VPSLLD       $0x10, Z13, Z11
 	VBROADCASTSS (CX), Z15
@@ -2237,14 +2247,22 @@ TEXT ·tileBF16x6x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z16
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS      (DX), Z14
-	PREFETCHT0   2048(DX)
 	VMOVUPS      64(DX), Z15
-	PREFETCHT0   2112(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z14, Z12
 	VPSLLD       $0x10, Z15, Z13
 	VBROADCASTSS (CX), Z17
@@ -2286,9 +2304,10 @@ pairs4:
 	VFMADD231PS  Z14, Z12, Z10
 	VFMADD231PS  Z14, Z13, Z11
 	VMOVUPS      128(DX), Z14
-	PREFETCHT0   2176(DX)
 	VMOVUPS      192(DX), Z15
-	PREFETCHT0   2240(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z14, Z12
 	VPSLLD       $0x10, Z15, Z13
 	VBROADCASTSS 8(CX), Z17
@@ -2341,9 +2360,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS      (DX), Z14
-	PREFETCHT0   2048(DX)
 	VMOVUPS      64(DX), Z15
-	PREFETCHT0   2112(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z14, Z12
 	VPSLLD       $0x10, Z15, Z13
 	VBROADCASTSS (CX), Z17
@@ -2870,14 +2890,22 @@ TEXT ·tileBF16x7x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z18
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS      (DX), Z16
-	PREFETCHT0   2048(DX)
 	VMOVUPS      64(DX), Z17
-	PREFETCHT0   2112(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z16, Z14
 	VPSLLD       $0x10, Z17, Z15
 	VBROADCASTSS (CX), Z19
@@ -2925,9 +2953,10 @@ pairs4:
 	VFMADD231PS  Z16, Z14, Z12
 	VFMADD231PS  Z16, Z15, Z13
 	VMOVUPS      128(DX), Z16
-	PREFETCHT0   2176(DX)
 	VMOVUPS      192(DX), Z17
-	PREFETCHT0   2240(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z16, Z14
 	VPSLLD       $0x10, Z17, Z15
 	VBROADCASTSS 8(CX), Z19
@@ -2986,9 +3015,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS      (DX), Z16
-	PREFETCHT0   2048(DX)
 	VMOVUPS      64(DX), Z17
-	PREFETCHT0   2112(DX)
+	PREFETCHT0   (R9)
+	PREFETCHT0   (R9)(DI*1)
+	LEAQ         64(R9)(DI*1), R9
 	VPSLLD       $0x10, Z16, Z14
 	VPSLLD       $0x10, Z17, Z15
 	VBROADCASTSS (CX), Z19
@@ -3552,14 +3582,22 @@ TEXT ·tileBF16x8x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z20
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS          (DX), Z18
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z19
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z18, Z16
 	VPSLLD           $0x10, Z19, Z17
 	VBROADCASTSS     (CX), Z21
@@ -3605,9 +3643,10 @@ pairs4:
 	VFMADD231PS.BCST 11204(CX), Z16, Z14
 	VFMADD231PS.BCST 11204(CX), Z17, Z15
 	VMOVUPS          128(DX), Z18
-	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z19
-	PREFETCHT0       2240(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z18, Z16
 	VPSLLD           $0x10, Z19, Z17
 	VBROADCASTSS     8(CX), Z21
@@ -3664,9 +3703,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z18
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z19
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z18, Z16
 	VPSLLD           $0x10, Z19, Z17
 	VBROADCASTSS     (CX), Z21
@@ -4263,14 +4303,22 @@ TEXT ·tileBF16x9x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z22
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS          (DX), Z20
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z21
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z20, Z18
 	VPSLLD           $0x10, Z21, Z19
 	VBROADCASTSS     (CX), Z23
@@ -4322,9 +4370,10 @@ pairs4:
 	VFMADD231PS      Z20, Z18, Z16
 	VFMADD231PS      Z20, Z19, Z17
 	VMOVUPS          128(DX), Z20
-	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z21
-	PREFETCHT0       2240(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z20, Z18
 	VPSLLD           $0x10, Z21, Z19
 	VBROADCASTSS     8(CX), Z23
@@ -4387,9 +4436,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z20
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z21
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z20, Z18
 	VPSLLD           $0x10, Z21, Z19
 	VBROADCASTSS     (CX), Z23
@@ -5031,14 +5081,22 @@ TEXT ·tileBF16x10x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z24
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS          (DX), Z22
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z23
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z22, Z20
 	VPSLLD           $0x10, Z23, Z21
 	VBROADCASTSS     (CX), Z25
@@ -5094,9 +5152,10 @@ pairs4:
 	VFMADD231PS.BCST 14404(CX), Z20, Z18
 	VFMADD231PS.BCST 14404(CX), Z21, Z19
 	VMOVUPS          128(DX), Z22
-	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z23
-	PREFETCHT0       2240(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z22, Z20
 	VPSLLD           $0x10, Z23, Z21
 	VBROADCASTSS     8(CX), Z25
@@ -5163,9 +5222,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z22
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z23
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z22, Z20
 	VPSLLD           $0x10, Z23, Z21
 	VBROADCASTSS     (CX), Z25
@@ -5859,14 +5919,22 @@ TEXT ·tileBF16x11x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z26
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS          (DX), Z24
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z25
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z24, Z22
 	VPSLLD           $0x10, Z25, Z23
 	VBROADCASTSS     (CX), Z27
@@ -5928,9 +5996,10 @@ pairs4:
 	VFMADD231PS      Z24, Z22, Z20
 	VFMADD231PS      Z24, Z23, Z21
 	VMOVUPS          128(DX), Z24
-	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z25
-	PREFETCHT0       2240(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z24, Z22
 	VPSLLD           $0x10, Z25, Z23
 	VBROADCASTSS     8(CX), Z27
@@ -6003,9 +6072,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z24
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z25
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z24, Z22
 	VPSLLD           $0x10, Z25, Z23
 	VBROADCASTSS     (CX), Z27
@@ -6749,14 +6819,22 @@ TEXT ·tileBF16x12x32AVX512(SB), NOSPLIT, $0-72
 start:
 	MOVL         $0xffff0000, DI
 	VPBROADCASTD DI, Z28
-	CMPQ         AX, $0x04
-	JLT          pairs4_done
+	XORQ         DI, DI
+	CMPQ         R9, DX
+	JNE          shared
+	MOVQ         $0x0000000000000040, DI
+	ADDQ         $0x00000800, R9
+
+shared:
+	CMPQ AX, $0x04
+	JLT  pairs4_done
 
 pairs4:
 	VMOVUPS          (DX), Z26
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z27
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z26, Z24
 	VPSLLD           $0x10, Z27, Z25
 	VBROADCASTSS     (CX), Z29
@@ -6822,9 +6900,10 @@ pairs4:
 	VFMADD231PS.BCST 17604(CX), Z24, Z22
 	VFMADD231PS.BCST 17604(CX), Z25, Z23
 	VMOVUPS          128(DX), Z26
-	PREFETCHT0       2176(DX)
 	VMOVUPS          192(DX), Z27
-	PREFETCHT0       2240(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z26, Z24
 	VPSLLD           $0x10, Z27, Z25
 	VBROADCASTSS     8(CX), Z29
@@ -6901,9 +6980,10 @@ pairs4_done:
 
 pairs:
 	VMOVUPS          (DX), Z26
-	PREFETCHT0       2048(DX)
 	VMOVUPS          64(DX), Z27
-	PREFETCHT0       2112(DX)
+	PREFETCHT0       (R9)
+	PREFETCHT0       (R9)(DI*1)
+	LEAQ             64(R9)(DI*1), R9
 	VPSLLD           $0x10, Z26, Z24
 	VPSLLD           $0x10, Z27, Z25
 	VBROADCASTSS     (CX), Z29

@@ -16,6 +16,7 @@ const (
 
 	maxCoded    = 8            // up to so many rows, codes are expanded in registers
 	codedStep   = 128          // reduction block of codes for few rows
+	sharedStep  = 128          // reduction block of two tiles that share in fetching
 	groupPanels = 4            // panels between which the result stays in that cache
 	noWiden     = 2            // up to so many row tiles, bfloat16 is widened in registers
 	perWorker   = 12           // pieces per worker that the scheduler aims at
@@ -122,8 +123,8 @@ func evenly(n, limit, unit int) int {
 }
 
 // blockLimit returns the longest reduction block: a longer one for pairs, a shorter one
-// where codes are expanded in memory for few rows, so that their numbers stay in the
-// nearest cache.
+// where codes are expanded in memory for few rows, or two tiles share a block of a panel,
+// so that it stays in the nearest cache.
 func (j *product) blockLimit() int {
 	kern := j.pool.kern
 	switch {
@@ -131,6 +132,8 @@ func (j *product) blockLimit() int {
 		return pairK
 	case j.source == panelsQuant && j.m <= kern.mr && (j.m > maxCoded || kern.coded[0][j.w.quant.form][j.m] == nil):
 		return codedStep
+	case j.shares(j.m):
+		return sharedStep
 	}
 	return blockK
 }

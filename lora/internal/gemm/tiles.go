@@ -227,7 +227,28 @@ func (j *product) deep(worker, r0, r1, panel int) {
 	for block := range j.blocks() {
 		k0 := block * j.step
 		right := rightBlock{k: j.words(min(j.step, j.depth-k0)), data: j.resident(panel, j.k0+k0), kind: j.kind(true)}
+		if j.shares(r1 - r0) {
+			j.share(&right, block, panel)
+		}
 		j.column(r0, r1, block, panel, right, sums)
+	}
+}
+
+// shares reports whether two tiles of so many rows read bfloat16 where it lies, and fetch
+// what follows.
+func (j *product) shares(rows int) bool {
+	kern := j.pool.kern
+	return kern.shares && j.source == panelsBF16 && !j.dot && rows > kern.mr && rows <= noWiden*kern.mr
+}
+
+// share has the two tiles of a column each fetch half of the block that follows b, so
+// that memory is not idle while the second computes.
+func (j *product) share(b *rightBlock, block, panel int) {
+	if block++; block == j.blocks() {
+		block, panel = 0, panel+1
+	}
+	if panel < j.panels() {
+		b.next, b.pieces, b.stride = j.resident(panel, j.k0+block*j.step), noWiden, b.k*NR*2/noWiden
 	}
 }
 

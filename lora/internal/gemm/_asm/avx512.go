@@ -18,6 +18,7 @@ type tile512 struct {
 	from, ldfrom, load                      reg.GPVirtual      // where the sums begin; load if not 0
 	acc                                     [][]reg.VecVirtual // [row][panel*vectors+vector]
 	right, raw                              []reg.VecVirtual
+	second                                  reg.GPVirtual  // distance of the second line of a pair of rows that is fetched ahead
 	high                                    reg.VecVirtual // selects the upper half of a word
 	masks                                   []reg.OpmaskVirtual
 }
@@ -167,6 +168,9 @@ func (t *tile512) reduce() {
 		word := GP32()
 		MOVL(U32(0xffff0000), word)
 		VPBROADCASTD(word, t.high)
+		if t.fetchesNext() {
+			t.startAhead()
+		}
 		loop("pairs4", t.k, 4, func() { t.pair(0); t.pair(1); t.advance(4) })
 		loop("pairs", t.k, 2, func() { t.pair(0); t.advance(2) })
 		TESTQ(t.k, t.k)
@@ -219,6 +223,21 @@ func (t *tile512) fetch(u, v int) {
 	}
 }
 
+// fetchesNext reports whether the tile streams bfloat16 and may share that with another.
+func (t *tile512) fetchesNext() bool { return t.bf16 && t.panels == 1 && t.rows > 4 }
+
+// startAhead says what such a tile fetches: all of its own block some steps later where
+// ahead is b, and otherwise what lies at ahead at half the speed.
+func (t *tile512) startAhead() {
+	t.second = GP64()
+	XORQ(t.second, t.second)
+	CMPQ(t.ahead, t.b)
+	JNE(LabelRef("shared"))
+	MOVQ(U64(64), t.second)
+	ADDQ(number(4*nr*16), t.ahead)
+	Label("shared")
+}
+
 // lookAhead asks, in a tall tile, once in four columns for a line of the next
 // block of b.
 func (t *tile512) lookAhead(u int) {
@@ -246,7 +265,14 @@ func (t *tile512) pair(u int) {
 	}
 	for v, raw := range t.raw[:t.vectors] {
 		VMOVUPS(t.place(u, v), raw)
-		t.fetch(u, v)
+		if !t.fetchesNext() {
+			t.fetch(u, v)
+		}
+	}
+	if t.fetchesNext() {
+		PREFETCHT0(Mem{Base: t.ahead})
+		PREFETCHT0(Mem{Base: t.ahead, Index: t.second, Scale: 1})
+		LEAQ(Mem{Base: t.ahead, Index: t.second, Scale: 1, Disp: 64}, t.ahead)
 	}
 	t.step(2*u, func(v int, to reg.VecVirtual) { VPSLLD(Imm(16), t.raw[v], to) })
 	t.step(2*u+1, func(v int, to reg.VecVirtual) { VPANDD(t.high, t.raw[v], to) })
