@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"github.com/socialrl/socialrl/lora/internal/cuda"
@@ -40,15 +38,11 @@ func init() { openers["cuda"] = openCUDA }
 // openCUDA is Open's entry for the family "cuda". The variant is the GPU's number and,
 // after a colon, the precision.
 func openCUDA(variant string) (Engine, error) {
-	number, precision, _ := strings.Cut(variant, ":")
-	if number == "" {
-		number = "0"
+	ordinal, f32, err := cudaVariant(variant)
+	if err != nil {
+		return nil, err
 	}
-	ordinal, err := strconv.Atoi(number)
-	if err != nil || precision != "" && precision != "bf16" && precision != "f32" {
-		return nil, fmt.Errorf("unknown variant %q, allowed are a GPU's number and :bf16 or :f32 after it, such as cuda:0 or cuda:0:f32", variant)
-	}
-	e, err := newCUDAEngine(ordinal, precision != "f32")
+	e, err := newCUDAEngine(ordinal, !f32)
 	if err != nil {
 		return nil, err
 	}

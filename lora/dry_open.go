@@ -2,6 +2,7 @@ package lora
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/socialrl/socialrl/lora/internal/gemm"
@@ -13,15 +14,22 @@ import (
 // same calls take there. It needs no device, and of a tensor that becomes a weight no
 // more than name, shape and form: Data may be nil. Numbers that operations return are 0.
 //
-// Names are those of [Open]. Variants of the CPU and numbers of GPUs make no difference,
-// the precision on a GPU does.
+// Names are those of [Open], and those of engines that do not open here. Variants of the
+// CPU and numbers of GPUs make no difference, the precision on a GPU does.
 func OpenDry(name string) (Engine, error) {
-	family, variant, _ := strings.Cut(name, ":")
+	family, variant, colon := strings.Cut(name, ":")
 	f, known := dryFamilies[family]
-	if family == "cuda" {
-		f, known = cudaFamily(!strings.HasSuffix(variant, ":f32")), true
+	switch {
+	case family == "cuda":
+		_, f32, err := cudaVariant(variant)
+		if err != nil {
+			return nil, fmt.Errorf("lora: engine %q: %w", name, err)
+		}
+		f, known = cudaFamily(!f32), true
+	case colon:
+		known = known && slices.Contains(f.variants, variant)
 	}
-	if !known {
+	if !known || colon && variant == "" {
 		return nil, fmt.Errorf("lora: unknown engine %q, allowed are %s", name, engineNames)
 	}
 	return &dry{
@@ -32,15 +40,16 @@ func OpenDry(name string) (Engine, error) {
 
 // dryFamily is what a family of engines needs for its work.
 type dryFamily struct {
-	size        int64 // bytes of an element
-	staging     int64 // bytes that an engine holds whatever it computes
+	variants    []string // that a name may have behind the colon
+	size        int64    // bytes of an element
+	staging     int64    // bytes that an engine holds whatever it computes
 	weightBytes func(kind Kind, out, in int) int64
 	needs       scratcher
 }
 
 // dryFamilies holds the families of engines on the host by the first part of their names.
 var dryFamilies = map[string]dryFamily{
-	"cpu":     {size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
+	"cpu":     {variants: []string{"avx512", "avx512bf16", "avx2", "generic"}, size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
 	"float64": {size: 8, weightBytes: func(_ Kind, out, in int) int64 { return 8 * int64(out) * int64(in) }, needs: noScratch{}},
 }
 

@@ -2,6 +2,8 @@ package lora_test
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/socialrl/socialrl/lora"
@@ -78,5 +80,19 @@ func TestOpenDryKeepsTheFormOfScales(t *testing.T) {
 func TestOpenDryRefusesUnknownNames(t *testing.T) {
 	if _, err := lora.OpenDry("gpu"); err == nil {
 		t.Error("an engine of no known family was opened")
+	}
+}
+
+// Names are checked as those of engines are, on machines that cannot open them too.
+func TestOpenDryChecksNames(t *testing.T) {
+	for _, name := range []string{"cpu", "cpu:avx512", "cpu:avx512bf16", "cpu:avx2", "cpu:generic", "float64", "cuda:0", "cuda:3", "cuda:0:bf16", "cuda:0:f32"} {
+		if _, err := lora.OpenDry(name); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, name := range []string{"", "tpu", "cpu:", "cpu:avx9", "float64:x", "cuda:", "cuda:x", "cuda:-1", "cuda:0:f16"} {
+		if _, err := lora.OpenDry(name); err == nil || !strings.Contains(err.Error(), strconv.Quote(name)) {
+			t.Errorf("%q: error %v", name, err)
+		}
 	}
 }

@@ -3,6 +3,8 @@ package lora
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/socialrl/socialrl/lora/internal/gemm"
@@ -73,6 +75,22 @@ func openFloat64(variant string) (Engine, error) {
 	return newRefEngine(), nil
 }
 
-func openWithoutCUDA(string) (Engine, error) {
+func openWithoutCUDA(variant string) (Engine, error) {
+	if _, _, err := cudaVariant(variant); err != nil {
+		return nil, err
+	}
 	return nil, errors.New("built without CUDA: build with CGO_ENABLED=1 and -tags cuda, and name the folder of cuda.h in CGO_CFLAGS, such as CGO_CFLAGS=-I/usr/local/cuda/include")
+}
+
+// cudaVariant takes the variant of an engine of the family "cuda" apart: the GPU's number,
+// 0 where there is none, and after a colon the precision, f32 or else bfloat16.
+func cudaVariant(variant string) (ordinal int, f32 bool, err error) {
+	number, precision, _ := strings.Cut(variant, ":")
+	if number != "" {
+		ordinal, err = strconv.Atoi(number)
+	}
+	if err != nil || ordinal < 0 || !slices.Contains([]string{"", "bf16", "f32"}, precision) {
+		return 0, false, fmt.Errorf("unknown variant %q, allowed are a GPU's number and :bf16 or :f32 after it, such as cuda:0 or cuda:0:f32", variant)
+	}
+	return ordinal, precision == "f32", nil
 }
