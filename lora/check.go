@@ -164,6 +164,7 @@ func checkSample(tokens []int32, logProbs []float64, logits View, rows []Samplin
 		s := &rows[i]
 		require(s.Temperature >= 0 && s.TopK >= 0 && s.TopP >= 0 && s.MinP >= 0 && s.Penalty >= 0,
 			"lora: Sample: a number is negative or NaN")
+		require(s.MinP <= 1, "lora: Sample: min-p is more than 1, which no token reaches")
 		require(inRange(s.Seen, logits.Cols), "lora: Sample: seen token out of range")
 		require(s.Allowed == nil || len(s.Allowed) >= (logits.Cols+63)/64, "lora: Sample: token mask is too short")
 	}

@@ -145,7 +145,7 @@ func (s *cudaSample) sampling(c *Sampling, vocab int) cudaSampling {
 		levels = max(3, levels/3*5) // the first histogram of top-k serves again
 	}
 	if c.MinP > 0 {
-		r.minShift, r.kind = min(0, float32(math.Log(c.MinP))), sampleFiltered
+		r.minShift, r.kind = float32(math.Log(c.MinP)), sampleFiltered
 	}
 	s.levels, s.filtered = max(s.levels, levels), s.filtered || r.kind == sampleFiltered
 	return r

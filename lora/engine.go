@@ -303,8 +303,8 @@ type HeadOutput struct {
 type Sampling struct {
 	Temperature float64  // 0: the largest logit, no noise
 	TopK        int      // keep the k largest (ties with the k-th stay); 0: all
-	TopP        float64  // keep the fewest tokens whose probability reaches p; 0 or 1: all
-	MinP        float64  // keep tokens of at least MinP times the largest probability; 0: all
+	TopP        float64  // keep the fewest tokens whose probability reaches p; 0, or 1 and more: all
+	MinP        float64  // keep tokens of at least MinP times the largest probability, at most 1, which keeps the largest; 0: all
 	Penalty     float64  // Seen logits are divided (positive) or multiplied (negative) by it; 0 or 1: none
 	Seen        []int32  // tokens that the penalty applies to, in any order, repeats allowed
 	Allowed     []uint64 // bit v%64 of word v/64 allows token v; nil: all

@@ -356,6 +356,9 @@ func testPanics(s *suite) {
 	attend := func(t lora.Tree) func() {
 		return func() { e.Attention(c, lse, a, a, a, t, shape) }
 	}
+	draw := func(how lora.Sampling) func() {
+		return func() { _ = e.Sample(make([]int32, 2), nans(2), a, []lora.Sampling{{Temperature: 1}, how}) }
+	}
 	for name, f := range map[string]func(){
 		"Copy":                    func() { e.Copy(a, b) },
 		"Accumulate":              func() { e.Accumulate(a, b) },
@@ -380,6 +383,8 @@ func testPanics(s *suite) {
 		},
 		"LogProbs temperature": func() { _ = e.LogProbs(&lora.HeadOutput{LSE: nans(2)}, a, w, nil, 0) },
 		"Sample lengths":       func() { _ = e.Sample(nil, nil, a, nil) },
+		"Sample min-p":         draw(lora.Sampling{Temperature: 1, MinP: 1.5}),
+		"Sample NaN":           draw(lora.Sampling{Temperature: math.NaN()}),
 		"AdamWStep":            func() { e.AdamWStep(a, a, a, b, lora.AdamWStep{Step: 1}) },
 		"Write":                func() { e.Write(a, nil) },
 	} {
