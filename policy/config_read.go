@@ -202,11 +202,11 @@ func cfgDefaultPositions(modelType string) int {
 	return 32768
 }
 
-// headDim takes the file's word, or else the default of the model type. Only a
-// width that the heads divide has one.
+// headDim takes the file's word, as transformers does for every model type from 4.48
+// on, or else the default of the model type. Only a width that the heads divide has one.
 func (r *cfgReader) headDim(c *Config) int {
 	switch {
-	case r.file.HeadDim != nil && c.ModelType != Qwen2:
+	case r.file.HeadDim != nil:
 		return *r.file.HeadDim
 	case c.ModelType == Qwen3:
 		return 128

@@ -75,6 +75,8 @@ func TestConfigKeys(t *testing.T) {
 		is  any
 	}{
 		{"head size of its own", map[string]any{"head_dim": 24}, func(c policy.Config) any { return c.HeadDim }, 24},
+		{"qwen2: head size of its own", map[string]any{"model_type": "qwen2", "architectures": []string{"Qwen2ForCausalLM"}, "head_dim": 24},
+			func(c policy.Config) any { return c.HeadDim }, 24},
 		{"no key-value heads: one per head", map[string]any{"num_key_value_heads": nil}, func(c policy.Config) any { return c.KVHeads }, 4},
 		{"tied", map[string]any{"tie_word_embeddings": true}, func(c policy.Config) any { return c.TieEmbeddings }, true},
 		{"biases by flag", map[string]any{"attention_bias": true}, func(c policy.Config) any { return []bool{c.QKVBias(), c.OBias()} }, []bool{true, true}},

@@ -40,6 +40,36 @@ func TestExportEqualsBaseAndAdapter(t *testing.T) {
 	})
 }
 
+// Heads whose width is not the model's by their number survive: every model type has a
+// place for it in config.json.
+func TestExportKeepsTheWidthOfHeads(t *testing.T) {
+	for _, modelType := range []string{Llama, Qwen2, Qwen3} {
+		p := tinyPolicy(t, tinyBase(t, "cpu", modelType), false)
+		dir := t.TempDir()
+		if err := p.Export(dir, lora.DTypeF32); err != nil {
+			t.Fatal(err)
+		}
+		base, err := LoadBase(p.Engine(), dir, lora.F32)
+		if err != nil {
+			t.Fatalf("%s: %v", modelType, err)
+		}
+		merged, err := New(base, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples := []Example{{Tokens: []int{3, 1, 4, 1, 5, 9, 2, 6}, First: 1}}
+		want, err := p.Outputs(context.Background(), examples, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := merged.Outputs(context.Background(), examples, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		within(t, modelType, narrow(got[0]), narrow(want[0]), logitTolerance)
+	}
+}
+
 func TestAdapterSurvivesSaveAndLoad(t *testing.T) {
 	for _, head := range []bool{false, true} {
 		p := tinyPolicy(t, tinyBase(t, "cpu", Qwen3), head)
