@@ -48,15 +48,19 @@ type Writer struct {
 // tempPattern names temporary files: hidden, and different in every process.
 const tempPattern = ".%s.tmp*"
 
-// Create opens a temporary file beside path.
+// Create opens a temporary file beside path. Errors name path, which must not be a
+// folder.
 func Create(path string, perm fs.FileMode) (*Writer, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, &fs.PathError{Op: "create", Path: path, Err: errors.New("is a directory")}
+	}
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
 	}
 	f, err := os.CreateTemp(dir, fmt.Sprintf(tempPattern, base))
 	if err != nil {
-		return nil, err
+		return nil, createError(path, err)
 	}
 	w := &Writer{File: f, path: path}
 	if err := f.Chmod(perm); err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -64,6 +68,15 @@ func Create(path string, perm fs.FileMode) (*Writer, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// createError names the file that was asked for, not the temporary one.
+func createError(path string, err error) error {
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	return &fs.PathError{Op: "create", Path: path, Err: err}
 }
 
 // Commit flushes the file to the disk, closes it and gives it its name. After an

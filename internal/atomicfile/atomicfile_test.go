@@ -128,3 +128,15 @@ func TestConcurrentWritersDoNotMix(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A folder is no place for a file, and errors of creation name the file, not the temporary
+// one.
+func TestCreateNamesThePath(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{dir, filepath.Join(dir, "none", "file")} {
+		_, err := Create(path, 0o644)
+		if err == nil || !strings.HasPrefix(err.Error(), "create "+path+": ") || strings.Contains(err.Error(), ".tmp") {
+			t.Errorf("%s: error %v", path, err)
+		}
+	}
+}
