@@ -3,6 +3,7 @@ package grpo
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/internal/oneline"
@@ -151,6 +152,12 @@ func (c Config) Validate() error {
 	v.that(c.AdvantageEps >= 0, "AdvantageEps", c.AdvantageEps, "0 or more")
 	v.that(c.Clip.Low >= 0 && c.Clip.High >= 0, "Clip", c.Clip, "0 or more")
 	v.that(c.Temperature > 0, "Temperature", c.Temperature, "more than 0")
+	v.notNegative("TopK", c.TopK)
+	v.that(c.TopP >= 0 && c.TopP <= 1, "TopP", c.TopP, "0 to 1")
+	v.that(c.MinP >= 0 && c.MinP <= 1, "MinP", c.MinP, "0 to 1")
+	v.that(c.RepetitionPenalty >= 0, "RepetitionPenalty", c.RepetitionPenalty, "0 or more")
+	v.that(c.AdamW.WeightDecay >= 0, "AdamW.WeightDecay", c.AdamW.WeightDecay, "0 or more")
+	v.that(!math.IsNaN(c.AdamW.Clip), "AdamW.Clip", c.AdamW.Clip, "a number")
 	v.that(c.LearningRate >= 0, "LearningRate", c.LearningRate, "0 or more")
 	v.that(schedules[c.Schedule] != nil, "Schedule", c.Schedule, "linear, cosine or constant")
 	v.that(c.Dropout >= 0 && c.Dropout < 1, "Dropout", c.Dropout, "0 to below 1")

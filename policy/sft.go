@@ -156,8 +156,11 @@ func (e *Encoder) encode(input, output string, scored bool) (Example, error) {
 	if scored {
 		first = len(tokens)
 	}
-	if len(tokens) == 0 || first == 0 {
+	switch {
+	case first == 0:
 		return Example{}, errors.New("empty prompt")
+	case !scored && first == len(tokens):
+		return Example{}, errors.New("the chat template writes nothing of the reply")
 	}
 	return Example{Tokens: tokens, First: first}, nil
 }

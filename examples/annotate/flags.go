@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/examples/internal/credit"
 )
 
@@ -47,7 +49,11 @@ func parseFlags(args []string) (*settings, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	return s, s.choose()
+	if err := s.choose(); err != nil {
+		return nil, err
+	}
+	cli.Show(os.Stderr, fs)
+	return s, nil
 }
 
 func (s *settings) define(fs *flag.FlagSet) {
@@ -78,8 +84,8 @@ func (s *settings) check() error {
 		return errors.New("-out is missing")
 	case o.Concurrency < 1:
 		return fmt.Errorf("-concurrency is %d, want at least 1", o.Concurrency)
-	case min(o.MaxCost, o.Price.Prompt, o.Price.Completion) < 0:
-		return errors.New("-max-cost and prices must not be negative")
+	case !(min(o.MaxCost, o.Price.Prompt, o.Price.Completion) >= 0):
+		return errors.New("-max-cost and prices want 0 or more")
 	case o.MaxCost > 0 && o.Price == attribution.Price{}:
 		return errors.New("-max-cost needs -price-prompt and -price-reply")
 	case s.showPrompts && !o.DryRun:
@@ -90,6 +96,34 @@ func (s *settings) check() error {
 		return fmt.Errorf("-ahead is %d, want at least 1", s.ahead)
 	}
 	return cmp.Or(s.spec.Check(), s.endpoint.Check())
+}
+
+// checkFiles finds out whether the files of the flags can be read and written, before
+// anything is made.
+func (s *settings) checkFiles() error {
+	f, err := os.Open(s.episodes)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: is a directory", s.episodes)
+	}
+	if s.options.DryRun {
+		return nil
+	}
+	for _, path := range []string{s.options.Path, s.options.FailuresPath} {
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return fmt.Errorf("%s: is a directory", path)
+		}
+		if err := cli.CheckDirs(filepath.Dir(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // choose makes the methods and chooses the agents.

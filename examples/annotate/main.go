@@ -41,6 +41,10 @@ func run(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := f.checkFiles(); err != nil {
+		fmt.Fprintln(os.Stderr, "annotate:", err)
+		return 1
+	}
 	bar := progress.New(os.Stderr, "annotate", 0)
 	f.options.OnProgress = func(s attribution.Summary) { bar.Set(s.Done, note(s)) }
 	f.options.OnFailure = func(err error) { logBadLine(bar, err) }

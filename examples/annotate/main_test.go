@@ -16,10 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/socialrl/socialrl/attribution"
 	"github.com/socialrl/socialrl/examples/internal/credit"
 	"github.com/socialrl/socialrl/examples/internal/flaky"
 	"github.com/socialrl/socialrl/examples/internal/jobs"
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/internal/fixtures"
 	"github.com/socialrl/socialrl/internal/redistest"
 )
@@ -276,5 +278,37 @@ func TestTheKeyIsNeverShown(t *testing.T) {
 	failures, _ := os.ReadFile(out + ".failures")
 	if code != 1 || !strings.Contains(stderr, "unknown key") || len(failures) == 0 || strings.Contains(stdout+stderr+string(failures), "very-secret") {
 		t.Errorf("exit code %d:\n%s%s%s", code, stdout, stderr, failures)
+	}
+}
+
+// Files that cannot be read or written are told in one line, and leave nothing behind.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(path("file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ text, episodes, out, failures string }{
+		{"open " + path("none"), path("none"), path("out.jsonl"), ""},
+		{dir + ": is a directory", dir, path("out.jsonl"), ""},
+		{dir + ": is a directory", madeUp, dir, ""},
+		{dir + ": is a directory", madeUp, path("out.jsonl"), dir},
+		{"mkdir " + path("file"), madeUp, path("file/x"), ""},
+		{"mkdir " + path("file"), madeUp, path("out.jsonl"), path("file/x")},
+	} {
+		before := dirtest.Names(t, dir)
+		code, _, stderr := execute(t, nil, "-episodes", c.episodes, "-out", c.out, "-failures", c.failures, "-method", "discounting")
+		if code != 1 || !strings.Contains(stderr, "\nannotate: "+c.text) || strings.Count(stderr, "\nannotate: ") != 1 {
+			t.Errorf("exit code %d, want 1 and %q in one line; printed\n%s", code, c.text, stderr)
+		}
+		if diff := cmp.Diff(before, dirtest.Names(t, dir)); diff != "" {
+			t.Errorf("%+v leaves something behind:\n%s", c, diff)
+		}
+	}
+	for flags, want := range map[string]string{"-temperature NaN": "-temperature is NaN", "-price-reply NaN": "prices", "-rate NaN": "-rate"} {
+		code, _, stderr := execute(t, nil, append([]string{"-episodes", madeUp, "-out", path("o")}, strings.Fields(flags)...)...)
+		if code != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, %s", flags, code, stderr)
+		}
 	}
 }

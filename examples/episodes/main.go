@@ -93,6 +93,9 @@ func program(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkFiles(); err != nil {
+		return err
+	}
 	bar := progress.New(io.Err, "episodes", 0)
 	defer bar.Close()
 	source, closeSource, err := cli.OpenSource(ctx, s.from, s.filter.Query(), io.In)
@@ -123,6 +126,18 @@ func program(ctx context.Context, args []string, io cli.Streams) error {
 		return err
 	}
 	return s.report(io, &counts, items)
+}
+
+// checkFiles finds out whether the files of the flags can be read and written, before
+// anything is made.
+func (s *settings) checkFiles() error {
+	if err := s.items.CheckFiles(); err != nil {
+		return err
+	}
+	if s.to == "" || cli.IsStore(s.to) {
+		return cli.CheckFiles(s.itemsPath)
+	}
+	return cli.CheckFiles(s.to, s.itemsPath)
 }
 
 // readable passes over what cannot be read, if asked to.

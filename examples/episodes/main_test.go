@@ -197,3 +197,26 @@ func TestFailures(t *testing.T) {
 		t.Error("a folder was made")
 	}
 }
+
+// Places that cannot be read or written are told before anything is made.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	in := clitest.WriteFile(t, dir, "in.jsonl", three)
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, c := range []struct{ text, from, to, items, head string }{
+		{"stat " + path("none"), path("none"), "dir:" + path("store"), "", ""},
+		{"stat " + path("none"), "dir:" + path("none"), path("out.jsonl"), "", ""},
+		{"create " + path("none/x"), in, path("none/x"), path("items.json"), ""},
+		{"create " + path("none/x"), in, path("out.jsonl"), path("none/x"), ""},
+		{"create " + dir, in, "dir:" + path("store"), dir, ""},
+		{"none", in, "dir:" + path("store"), path("items.json"), path("none")},
+		{"in.jsonl", in, "dir:" + in, path("items.json"), ""},
+	} {
+		args := []string{"-from", c.from, "-to", c.to}
+		if c.items != "" {
+			args = append(args, "-items", c.items, "-template-head", c.head)
+		}
+		command.Refuses(t, dir, 1, c.text, args...)
+	}
+}

@@ -69,6 +69,9 @@ func evaluate(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if err := cli.CheckFiles(s.jsonl, s.json, s.page); err != nil {
+		return err
+	}
 	a, err := s.Open(ctx, io.In, io.Out)
 	if err != nil {
 		return err

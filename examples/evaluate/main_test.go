@@ -12,6 +12,7 @@ import (
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/arena/arenatest"
 	"github.com/socialrl/socialrl/examples/internal/clitest"
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/internal/fixtures"
 )
 
@@ -140,4 +141,48 @@ func TestUsage(t *testing.T) {
 	}
 	command.Want(t, 1, `environment "nowhere": not found`, "-agent", "human", "-judge", judge, "-out", out, "-task", "nowhere")
 	command.Want(t, 1, "agents.jsonl", "-agent", "human", "-judge", judge, "-out", out, "-profiles", filepath.Join(out, "none"))
+}
+
+// A mistake that is found before the first episode leaves no store behind, and outputs
+// that cannot be written are told before anything is played.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	file := clitest.WriteFile(t, dir, "file", "kept")
+	model := "custom/m@http://127.0.0.1:1/v1"
+	for _, c := range []struct {
+		text  string // in the line that is printed
+		code  int
+		flags string
+	}{
+		{"none/agents.jsonl", 1, "-profiles DIR/none"},
+		{"file/agents.jsonl", 1, "-profiles DIR/file"},
+		{`environment "nowhere": not found`, 1, "-task nowhere"},
+		{"best of 0", 1, "FIRST best0:x"},
+		{"none/config.json", 1, "FIRST local -model DIR/none"},
+		{"-model is missing", 2, "FIRST local"},
+		{"-reward-model is missing", 2, "FIRST best2:" + model},
+		{"open DIR/none", 1, "-prompt DIR/none"},
+		{"-device", 2, "-device nonsense"},
+		{"mkdir DIR/file: ", 1, "-out DIR/file"},
+		{"mkdir DIR/file/x: ", 1, "-out DIR/file/x"},
+		{"redis 127.0.0.1:1: ", 1, "-out redis://127.0.0.1:1"},
+		{"redis 127.0.0.1:1: ", 1, "-redis redis://127.0.0.1:1"},
+		{"create DIR/none/x: ", 1, "-jsonl DIR/none/x"},
+		{"create DIR: ", 1, "-jsonl DIR"},
+	} {
+		with := strings.NewReplacer("DIR", dir, "FIRST", "-agent")
+		args := append([]string{"-agent", model, "-judge", model, "-out", filepath.Join(dir, "out")}, strings.Fields(with.Replace(c.flags))...)
+		before := dirtest.Names(t, dir)
+		code, stdout, stderr := command.Run("", args...)
+		lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+		if want := with.Replace(c.text); code != c.code || !strings.Contains(lines[len(lines)-1], want) || strings.Count(stderr, "\nevaluate: ") > 1 {
+			t.Errorf("%q: exit code %d, want %d and %q; printed\n%s%s", c.flags, code, c.code, want, stdout, stderr)
+		}
+		if d := cmp.Diff(before, dirtest.Names(t, dir)); d != "" {
+			t.Errorf("%q leaves something behind:\n%s", c.flags, d)
+		}
+	}
+	if clitest.ReadFile(t, file) != "kept" {
+		t.Error("the file was written to")
+	}
 }

@@ -158,6 +158,8 @@ func TestWrongUsage(t *testing.T) {
 		"-min-p 2":                   "-min-p is 2",
 		"-repetition-penalty 0":      "-repetition-penalty is 0",
 		"-dtype x":                   `-dtype is "x"`,
+		"-device abacus":             `-device: lora: unknown engine "abacus"`,
+		"-device cuda:0:f16":         `-device: lora: engine "cuda:0:f16"`,
 		"-prompt x -prompt-file y":   "exclude each other",
 		"-stop=":                     "empty text",
 		"one two":                    `unexpected argument "one"`,
@@ -177,7 +179,6 @@ func TestFailures(t *testing.T) {
 		"config":   "-model none -prompt x",
 		"none.j":   "-template none.j -prompt x",
 		"empty":    "-raw -prompt=",
-		"abacus":   "-device abacus -prompt x",
 	} {
 		code, _, stderr := execute("", strings.Fields(flags)...)
 		_, line, _ := strings.Cut(stderr, "\ngenerate: ")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"math"
 
 	"github.com/socialrl/socialrl/examples/internal/cli"
 	"github.com/socialrl/socialrl/grpo"
@@ -121,6 +122,12 @@ func (s *settings) finish() error {
 		return cli.Usagef("nothing is rewarded: give -reward-model, -words-weight or -action-weight")
 	case s.rewardBase != "" && s.rewardModel == "":
 		return cli.Usagef("-reward-base needs -reward-model")
+	case math.IsNaN(s.rewardWeight + s.wordsWeight + s.actionWeight):
+		return cli.Usagef("-reward-weight is %v, -words-weight %v, -action-weight %v: want numbers", s.rewardWeight, s.wordsWeight, s.actionWeight)
+	case s.wordsLimit < 0:
+		return cli.Usagef("-words-limit is %d, want 0 or more", s.wordsLimit)
+	case s.cfg.EvalEvery > 0 && s.cfg.EvalSamples < 1:
+		return cli.Usagef("-eval-samples is %d, want at least 1", s.cfg.EvalSamples)
 	case s.evalItems < 1:
 		return cli.Usagef("-eval-items is %d, want at least 1", s.evalItems)
 	case !(s.held >= 0 && s.held < 1):

@@ -93,3 +93,24 @@ func TestKilledAndResumed(t *testing.T) {
 		Files: []string{"metrics.jsonl", "adapter/adapter_model.safetensors"},
 	}.Run(t)
 }
+
+// What makes no sense is refused before the run has a folder.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir, good := files(t)
+	for more, want := range map[string]string{
+		"-top-k -1":              "TopK is -1",
+		"-top-p 2":               "TopP is 2",
+		"-min-p NaN":             "MinP is NaN",
+		"-repetition-penalty -1": "RepetitionPenalty is -1",
+		"-weight-decay NaN":      "AdamW.WeightDecay is NaN",
+		"-clip NaN":              "AdamW.Clip is NaN",
+		"-reward-weight NaN":     "-reward-weight is NaN",
+		"-words-limit -1":        "-words-limit is -1",
+		"-eval-samples 0":        "-eval-samples is 0",
+		"-device cuda:0:f16":     `-device: lora: engine "cuda:0:f16"`,
+	} {
+		command.Refuses(t, dir, 2, want, append(append([]string{}, good...), append(strings.Fields(more), "-out", filepath.Join(dir, "out"))...)...)
+	}
+	file := clitest.WriteFile(t, dir, "file", "")
+	command.Refuses(t, dir, 1, "mkdir "+filepath.Join(file, "x"), append(good, "-out", filepath.Join(file, "x"))...)
+}

@@ -61,14 +61,14 @@ type loop struct {
 }
 
 func (l *loop) run(ctx context.Context) error {
-	if err := cli.Pin(filepath.Join(l.out, "loop.json"), l.pinned()); err != nil {
-		return err
-	}
 	p, err := l.untrained()
 	if err != nil {
 		return err
 	}
 	defer func() { p.Adapter().Close() }()
+	if err := cli.Pin(filepath.Join(l.out, "loop.json"), l.pinned()); err != nil {
+		return err
+	}
 	if err := l.start(ctx, p); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}

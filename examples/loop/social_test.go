@@ -120,3 +120,24 @@ func TestModelOfOnesOwn(t *testing.T) {
 		t.Errorf("a finished loop reports something else the second time: exit code %d\n%s%s", again, same, errs)
 	}
 }
+
+// A mistake that is found before the first episode leaves no folder behind.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	model := clitest.WriteModel(t, dir)
+	good := []string{"-model", model, "-judge", "custom/j@http://127.0.0.1:1/v1", "-out", filepath.Join(dir, "out")}
+	for _, c := range []struct {
+		code int
+		text string
+		more []string
+	}{
+		{1, "none", []string{"-adapter", filepath.Join(dir, "none")}},
+		{1, "none/agents.jsonl", []string{"-profiles", filepath.Join(dir, "none")}},
+		{2, `-method is "magic"`, []string{"-method", "magic"}},
+		{2, `no dimension is called "charm"`, []string{"-dimensions", "charm"}},
+		{2, "-temperature is NaN", []string{"-temperature", "NaN"}},
+		{2, "-device", []string{"-device", "cuda:x"}},
+	} {
+		command.Refuses(t, dir, c.code, c.text, append(append([]string{}, good...), c.more...)...)
+	}
+}

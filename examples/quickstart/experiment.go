@@ -70,14 +70,14 @@ type stage struct {
 // trained again.
 func (x *experiment) run(ctx context.Context) (*outcome, error) {
 	x.out.Seed, x.out.Dir = x.seed, x.dir
-	if err := os.MkdirAll(filepath.Join(x.dir, "heldout"), 0o755); err != nil {
-		return nil, err
-	}
 	eng, err := lora.Open(x.device)
 	if err != nil {
 		return nil, err
 	}
 	defer eng.Close()
+	if err := os.MkdirAll(filepath.Join(x.dir, "heldout"), 0o755); err != nil {
+		return nil, err
+	}
 	base, err := learner.NewBase(eng, x.seed)
 	if err != nil {
 		return nil, err

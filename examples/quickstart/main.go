@@ -38,7 +38,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, standard)
 // run is the program; it returns the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, size func(seed uint64) settings) int {
 	return cli.Run("quickstart", args, cli.Streams{In: stdin, Out: stdout, Err: stderr}, func(ctx context.Context, args []string, s cli.Streams) error {
-		f, err := parse(args, s.Out)
+		f, err := parse(args, s)
 		if err != nil {
 			return err
 		}
@@ -55,24 +55,28 @@ type flags struct {
 	control bool
 }
 
-func parse(args []string, help io.Writer) (flags, error) {
-	var f flags
+func parse(args []string, s cli.Streams) (f flags, err error) {
 	fs := cli.NewFlags("quickstart", "Run the whole method on a miniature social world.")
 	fs.StringVar(&f.out, "out", filepath.Join("runs", "quickstart"), "`directory` for everything that is made; what is finished there is not made again")
 	fs.StringVar(&f.device, "device", "cpu", cli.DeviceUsage)
 	fs.Uint64Var(&f.seed, "seed", 1, "of everything that is drawn")
 	fs.IntVar(&f.seeds, "seeds", 1, "`number` of experiments, with the seeds seed, seed+1, ...")
 	fs.BoolVar(&f.control, "control", false, "train on shuffled rewards as well, and fail if a claim does not hold")
-	if err := cli.ParseTo(help, fs, args); err != nil {
-		return f, err
-	}
+	return f, cli.Parse(fs, args, s, f.check)
+}
+
+// check returns a UsageError for the first flag that makes no sense.
+func (f *flags) check() error {
 	switch {
 	case f.seed == 0:
-		return f, cli.Usagef("-seed is 0, want 1 or more")
+		return cli.Usagef("-seed is 0, want 1 or more")
 	case f.seeds < 1:
-		return f, cli.Usagef("-seeds is %d, want at least 1", f.seeds)
+		return cli.Usagef("-seeds is %d, want at least 1", f.seeds)
 	}
-	return f, cli.Required("out", f.out)
+	if err := cli.CheckDevice(f.device); err != nil {
+		return err
+	}
+	return cli.Required("out", f.out)
 }
 
 // study runs one experiment for each seed and reports on all of them.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/world"
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/reward"
 )
 
@@ -205,5 +206,20 @@ func TestPairsAreByScenario(t *testing.T) {
 	got := pairs([]*outcome{one, two}, goalMetric, "a", "b")
 	if want := []pair{{2, 1}, {7, 2}}; !slices.Equal(got, want) {
 		t.Errorf("pairs %v, want %v", got, want)
+	}
+}
+
+// What cannot be computed on leaves no folder behind.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	for device, want := range map[string]int{"nonsense": 2, "cuda:0:f16": 2, "cpu:": 2, "cuda:99": 1} {
+		code, _, stderr := program(t, "-out", out, "-device", device)
+		if code != want || !strings.Contains(stderr, device) || strings.Count(stderr, "quickstart: ") != 1 {
+			t.Errorf("%s: exit code %d, want %d, printed\n%s", device, code, want, stderr)
+		}
+	}
+	if left := dirtest.Names(t, dir); len(left) > 0 {
+		t.Errorf("%q are left behind", left)
 	}
 }

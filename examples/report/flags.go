@@ -80,6 +80,8 @@ func (s *settings) check() error {
 		return cli.Usagef("-concurrency is %d, want at least 1", s.concurrency)
 	case s.tries < 1:
 		return cli.Usagef("-tries is %d, want at least 1", s.tries)
+	case !(s.temperature >= 0 || s.temperature == -1):
+		return cli.Usagef("-temperature is %v, want 0 or more, or -1 for the model's own", s.temperature)
 	case s.judge != "" && !cli.IsStore(s.second):
 		return cli.Usagef("-judge needs a store to keep its verdicts in, as -second dir:PATH")
 	case s.judge == "" && s.url != "":

@@ -35,6 +35,9 @@ func program(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if err := cli.CheckFiles(s.markdown, s.json, s.html); err != nil {
+		return err
+	}
 	var episodes []*episode.Episode
 	for _, place := range s.from {
 		if episodes, err = s.read(ctx, episodes, place, io.In); err != nil {

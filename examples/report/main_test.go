@@ -12,7 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/socialrl/socialrl/episode"
+	"github.com/socialrl/socialrl/internal/dirtest"
 )
 
 // command runs the program and returns what it printed.
@@ -154,5 +156,26 @@ func TestWrongUse(t *testing.T) {
 	}
 	if help, _ := command(t, 0, "-h"); !strings.Contains(help, "-credits") {
 		t.Error("-h does not explain the flags")
+	}
+}
+
+// A file that cannot be written, or a judge that cannot be asked, leaves nothing behind.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	from := filepath.Join(dir, "episodes.jsonl")
+	writeEpisodes(t, from, 2)
+	store := "dir:" + filepath.Join(dir, "second")
+	for want, args := range map[string][]string{
+		"create " + filepath.Join(dir, "none", "x"): {"-second", store, "-judge", "custom/j@http://127.0.0.1:1/v1", "-html", filepath.Join(dir, "none", "x")},
+		"custom/j":                             {"-second", store, "-judge", "custom/j", "-html", filepath.Join(dir, "r.html")},
+		"stat " + filepath.Join(dir, "second"): {"-second", store},
+	} {
+		before := dirtest.Names(t, dir)
+		if _, stderr := command(t, 1, append([]string{"-from", from}, args...)...); !strings.Contains(stderr, want) {
+			t.Errorf("%q: printed %q", args, stderr)
+		}
+		if diff := cmp.Diff(before, dirtest.Names(t, dir)); diff != "" {
+			t.Errorf("%q leaves something behind:\n%s", args, diff)
+		}
 	}
 }

@@ -24,16 +24,16 @@ func (s *settings) secondVerdicts(ctx context.Context, episodes []*episode.Episo
 		defer closeSource()
 		return collect(ctx, []*episode.Episode{}, source)
 	}
-	store, err := cli.OpenStore(ctx, s.second)
-	if err != nil {
-		return nil, err
-	}
-	defer store.Close()
 	endpoints := episode.Endpoints{URL: s.url}
 	llm, err := endpoints.Open(s.judge)
 	if err != nil {
 		return nil, err
 	}
+	store, err := cli.OpenStore(ctx, s.second)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
 	bar := progress.New(io.Err, "judge", len(episodes))
 	defer bar.Close()
 	j := rejudging{

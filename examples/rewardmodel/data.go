@@ -78,13 +78,17 @@ func (d *data) weights() (map[episode.Dimension]float64, error) {
 func (d *data) load(w io.Writer) (recs []reward.Record, ranges reward.Ranges, err error) {
 	if d.records != "" {
 		recs, err = reward.ReadRecords(d.records)
-	} else {
-		recs, ranges, err = d.join(w)
+		return recs, nil, err
 	}
-	if err == nil && d.save != "" {
-		err = reward.WriteRecords(d.save, recs)
+	return d.join(w)
+}
+
+// keep writes the records where the flags say so.
+func (d *data) keep(recs []reward.Record) error {
+	if d.save == "" {
+		return nil
 	}
-	return recs, ranges, err
+	return reward.WriteRecords(d.save, recs)
 }
 
 func (d *data) join(w io.Writer) ([]reward.Record, reward.Ranges, error) {

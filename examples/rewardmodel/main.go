@@ -35,9 +35,15 @@ func train(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
-	recs, ranges, err := s.data.load(io.Out)
-	if err != nil || s.recordsOnly() {
+	if err := s.checkOutputs(); err != nil {
 		return err
+	}
+	recs, ranges, err := s.data.load(io.Out)
+	if err != nil {
+		return err
+	}
+	if s.recordsOnly() {
+		return s.data.keep(recs)
 	}
 	base, closeBase, err := s.model.Open()
 	if err != nil {
@@ -58,7 +64,19 @@ func train(ctx context.Context, args []string, io cli.Streams) error {
 			return err
 		}
 	}
+	if err := s.data.keep(recs); err != nil {
+		return err
+	}
 	return s.fit(ctx, rm, recs, io)
+}
+
+// checkOutputs finds out whether what the flags name can be written, before anything is
+// made.
+func (s *settings) checkOutputs() error {
+	if err := cli.CheckFiles(s.data.save); err != nil || s.recordsOnly() {
+		return err
+	}
+	return cli.CheckDirs(s.train.FitConfig.Dir)
 }
 
 // open makes the model that is trained.

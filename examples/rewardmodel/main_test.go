@@ -105,3 +105,24 @@ func TestKilledAndResumed(t *testing.T) {
 		Files: []string{"metrics.jsonl", "adapter/adapter_model.safetensors"},
 	}.Run(t)
 }
+
+// A model that cannot be opened or a folder that cannot be made leaves no records behind.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	clitest.WriteModel(t, dir)
+	records := clitest.WriteFile(t, dir, "r.json", `[{"input": "a", "output": "b", "value": 1}]`)
+	path := func(name string) string { return filepath.Join(dir, name) }
+	for _, c := range []struct{ text, model, out, save, more string }{
+		{"none/config.json", path("none"), path("out"), path("s.json"), ""},
+		{"none", path("model"), path("out"), path("s.json"), "-adapter=" + path("none")},
+		{"cuda:99", path("model"), path("out"), path("s.json"), "-device=cuda:99"},
+		{"mkdir " + records, path("model"), records, path("s.json"), ""},
+		{"create " + path("none/s"), path("model"), path("out"), path("none/s"), ""},
+	} {
+		args := []string{"-records", records, "-model", c.model, "-out", c.out, "-save-records", c.save}
+		if c.more != "" {
+			args = append(args, c.more)
+		}
+		command.Refuses(t, dir, 1, c.text, args...)
+	}
+}

@@ -72,6 +72,9 @@ func score(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if err := cli.CheckFiles(s.out); err != nil {
+		return err
+	}
 	items, base, closeBase, err := s.input.Open()
 	if err != nil {
 		return err

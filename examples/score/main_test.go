@@ -42,3 +42,10 @@ func TestUsage(t *testing.T) {
 		command.Want(t, 2, line, strings.Fields(args)...)
 	}
 }
+
+// An output that cannot be written is told before anything is scored.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	dir := t.TempDir()
+	command.Refuses(t, dir, 1, "create "+filepath.Join(dir, "none", "s"), "-model", "m", "-reward-model", "r", "-data", "d", "-out", filepath.Join(dir, "none", "s"))
+	command.Refuses(t, dir, 2, "-device", "-model", "m", "-reward-model", "r", "-data", "d", "-out", filepath.Join(dir, "s"), "-device", "tpu")
+}

@@ -71,6 +71,9 @@ func selfplay(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if err := cli.CheckFiles(s.jsonl); err != nil {
+		return err
+	}
 	a, err := s.Open(ctx, io.In, io.Out)
 	if err != nil {
 		return err

@@ -128,6 +128,11 @@ func serve(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if s.config.Adapters != "" {
+		if _, err := os.ReadDir(s.config.Adapters); err != nil {
+			return err
+		}
+	}
 	base, closeBase, err := s.model.Open()
 	if err != nil {
 		return err

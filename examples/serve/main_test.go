@@ -123,4 +123,5 @@ func TestUsage(t *testing.T) {
 	} {
 		command.Want(t, 2, text, strings.Fields(args)...)
 	}
+	command.Want(t, 1, "open no-such-folder", "-model", "m", "-adapters", "no-such-folder")
 }

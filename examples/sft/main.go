@@ -37,6 +37,9 @@ func train(ctx context.Context, args []string, io cli.Streams) error {
 	if err != nil {
 		return err
 	}
+	if err := cli.CheckDirs(s.train.Dir, s.export); err != nil {
+		return err
+	}
 	items, base, closeBase, err := s.input.Open()
 	if err != nil {
 		return err

@@ -218,3 +218,16 @@ func TestBadFiles(t *testing.T) {
 		t.Error("a run that could not start left a directory")
 	}
 }
+
+// Folders that cannot be made are told before the first step, and a template that shows
+// no reply is named as such.
+func TestNothingIsLeftOfAMistake(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := clitest.WriteFile(t, dir, "file", "")
+	command.Refuses(t, dir, 1, "mkdir "+at, quick(at)...)
+	command.Refuses(t, dir, 1, "mkdir "+filepath.Join(at, "x"), quick(filepath.Join(dir, "out"), "-export", filepath.Join(at, "x"))...)
+	command.Refuses(t, dir, 2, "-device", quick(filepath.Join(dir, "out"), "-device", "cpu:")...)
+	silent := clitest.WriteFile(t, dir, "silent.jinja", "Hello")
+	command.Want(t, 1, "the chat template writes nothing of the reply", quick(filepath.Join(dir, "out"), "-template", silent)...)
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/socialrl/socialrl/examples/internal/credit"
 	"github.com/socialrl/socialrl/examples/internal/jobs"
 	"github.com/socialrl/socialrl/internal/progress"
+	"github.com/socialrl/socialrl/policy"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -70,6 +71,11 @@ func (w *settings) check() error {
 	if w.local.Limit < 0 {
 		return cli.Usagef("-limit is %d, want at least 0", w.local.Limit)
 	}
+	if w.local.Device != "" {
+		if err := cli.CheckDevice(w.local.Device); err != nil {
+			return err
+		}
+	}
 	return w.choose()
 }
 
@@ -97,6 +103,11 @@ func work(ctx context.Context, args []string, s cli.Streams) error {
 	w, err := parse(args, s)
 	if err != nil {
 		return err
+	}
+	if dir := w.local.ModelDir; dir != "" {
+		if _, err := policy.LoadConfig(dir); err != nil {
+			return err
+		}
 	}
 	q, err := jobs.Open(ctx, w.redis)
 	if err != nil {

@@ -33,6 +33,8 @@ func TestUsage(t *testing.T) {
 	command.Want(t, 2, "-grace is 0s", "-redis", "redis://localhost", "-grace", "0s")
 	command.Want(t, 2, `-jobs names "cook"`, "-redis", "redis://localhost", "-jobs", "annotate,cook")
 	command.Want(t, 2, "-limit is -1", "-redis", "redis://localhost", "-limit", "-1")
+	command.Want(t, 2, `-device: lora: unknown engine "abacus"`, "-redis", "redis://localhost", "-device", "abacus")
+	command.Want(t, 1, "none/config.json", "-redis", "redis://127.0.0.1:1", "-model", "none")
 	command.Want(t, 2, "-jobs names no kind", "-redis", "redis://localhost", "-jobs", "")
 	command.Want(t, 1, "redis://[USER]", "-redis", "http://:hunter2@localhost")
 	command.Want(t, 1, "redis 127.0.0.1:1: connect", "-redis", "redis://127.0.0.1:1")

@@ -71,7 +71,8 @@ func (b *Bar) Logf(format string, args ...any) {
 	b.d.log(fmt.Sprintf(format, args...))
 }
 
-// Close shows the last state and ends the bar. A second call does nothing.
+// Close shows the last state, unless nothing was done, and ends the bar. A second call
+// does nothing.
 func (b *Bar) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -166,7 +167,7 @@ func (l *lines) print(done int) {
 func (l *lines) log(line string) { fmt.Fprintln(l.w, line) }
 
 func (l *lines) close(done int) {
-	if !l.written || l.shown != done {
+	if done > 0 && (!l.written || l.shown != done) {
 		l.print(done)
 	}
 }

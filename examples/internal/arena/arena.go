@@ -8,6 +8,7 @@ import (
 
 	"github.com/socialrl/socialrl/episode"
 	"github.com/socialrl/socialrl/examples/internal/cli"
+	"github.com/socialrl/socialrl/examples/internal/jobs"
 	"github.com/socialrl/socialrl/examples/internal/world"
 	"github.com/socialrl/socialrl/internal/progress"
 	"github.com/socialrl/socialrl/reward"
@@ -23,8 +24,8 @@ type Arena struct {
 	evaluator episode.Evaluator
 }
 
-// Open reads the profiles and opens store and judge. in and out are those of a
-// human player.
+// Open reads the profiles and opens the judge. The store is opened by Play, so that a
+// mistake in the flags leaves no empty one. in and out are those of a human player.
 func (s Settings) Open(ctx context.Context, in io.Reader, out io.Writer) (*Arena, error) {
 	a := &Arena{Settings: s, Players: newPlayers(s, in, out)}
 	err := a.open(ctx)
@@ -48,10 +49,24 @@ func (a *Arena) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if isRedis(a.Out) {
-		a.store, err = episode.OpenRedis(ctx, a.Out)
-	} else {
-		a.store, err = episode.OpenDir(a.Out)
+	if !isRedis(a.Out) {
+		return cli.CheckDirs(a.Out)
+	}
+	return nil
+}
+
+// openStore opens the store of -out.
+func (a *Arena) openStore(ctx context.Context) error {
+	if !isRedis(a.Out) {
+		s, err := episode.OpenDir(a.Out)
+		if err == nil {
+			a.store = s
+		}
+		return err
+	}
+	s, err := episode.OpenRedis(ctx, a.Out)
+	if err == nil {
+		a.store = s
 	}
 	return err
 }
@@ -137,22 +152,34 @@ func (a *Arena) Scenes() ([]episode.Scene, error) {
 
 // Play plays the matches that the store does not have and draws the progress on w.
 func (a *Arena) Play(ctx context.Context, name string, matches []episode.Match, w io.Writer) ([]episode.MatchResult, error) {
+	var q *jobs.Queue
+	if a.Redis != "" {
+		var err error
+		if q, err = jobs.Open(ctx, a.Redis); err != nil {
+			return nil, err
+		}
+		defer q.Close()
+	}
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
 	bar := progress.New(w, name, len(matches))
 	defer bar.Close()
 	done, counts := 0, map[episode.MatchStatus]int{}
-	b := episode.Batch{Store: a.store, Evaluator: a.evaluator, Concurrency: a.Concurrency, OnEpisode: func(r episode.MatchResult) {
+	b := episode.Batch{Store: a.store, Evaluator: a.evaluator, Concurrency: a.Concurrency}
+	b.OnEpisode = func(r episode.MatchResult) {
 		done++
 		counts[r.Status]++
 		if r.Status != episode.MatchStored {
 			bar.Logf("%s: %d of %d, %s", name, done, len(matches), tell(r))
 		}
 		bar.Set(done, note(counts))
-	}}
+	}
 	if a.Players.human {
 		b.Concurrency = 1 // a person plays one episode at a time
 	}
-	if a.Redis != "" {
-		return a.playElsewhere(ctx, name, b, matches, bar)
+	if q != nil {
+		return a.playElsewhere(ctx, q, name, b, matches, bar)
 	}
 	return b.Play(ctx, matches)
 }

@@ -27,12 +27,7 @@ func (a *Arena) production() production {
 }
 
 // playElsewhere has workers play.
-func (a *Arena) playElsewhere(ctx context.Context, name string, b episode.Batch, matches []episode.Match, bar *progress.Bar) ([]episode.MatchResult, error) {
-	q, err := jobs.Open(ctx, a.Redis)
-	if err != nil {
-		return nil, err
-	}
-	defer q.Close()
+func (a *Arena) playElsewhere(ctx context.Context, q *jobs.Queue, name string, b episode.Batch, matches []episode.Match, bar *progress.Bar) ([]episode.MatchResult, error) {
 	stop := q.Watch(jobs.Play, func(text string) { bar.Logf("%s: %s", name, text) })
 	defer stop()
 	b.Concurrency = 0

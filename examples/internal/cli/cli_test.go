@@ -84,11 +84,11 @@ func TestRequired(t *testing.T) {
 }
 
 func TestModelFlags(t *testing.T) {
-	if _, _, err := (&Model{DType: "f8"}).Open(); err == nil || err.Error() != `-dtype is "f8", want f32, bf16, nf4 or int8` {
+	if _, _, err := (&Model{Device: "cpu", DType: "f8"}).Open(); err == nil || err.Error() != `-dtype is "f8", want f32, bf16, nf4 or int8` {
 		t.Errorf("error %v", err)
 	}
 	for _, name := range []string{"f32", "bf16", "nf4", "int8"} {
-		if err := (&Model{DType: name}).Check(); err != nil {
+		if err := (&Model{Device: "cpu", DType: name}).Check(); err != nil {
 			t.Error(err)
 		}
 	}

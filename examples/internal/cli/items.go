@@ -39,6 +39,12 @@ func (s *Items) Check() error {
 	return nil
 }
 
+// CheckFiles reads the files of the prompt template.
+func (s *Items) CheckFiles() error {
+	_, err := s.template()
+	return err
+}
+
 func (s *Items) template() (*episode.PromptTemplate, error) {
 	switch {
 	case s.Head == "":

@@ -35,10 +35,22 @@ func (m *Model) Define(fs *flag.FlagSet) {
 	fs.StringVar(&m.Template, "template", "", "`file` with a chat template (.jinja) in place of the model's own")
 }
 
-// Check returns a UsageError for a type of weights that is not known.
+// Check returns a UsageError for an engine or a type of weights that is not known.
 func (m *Model) Check() error {
+	if err := CheckDevice(m.Device); err != nil {
+		return err
+	}
 	_, _, err := m.kinds()
 	return err
+}
+
+// CheckDevice returns a UsageError for a value of -device that names no engine. Whether
+// the engine opens here is seen when it is opened.
+func CheckDevice(name string) error {
+	if _, err := lora.OpenDry(name); err != nil {
+		return Usagef("-device: %w", err)
+	}
+	return nil
 }
 
 // Open loads the model. close gives all memory back.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"os"
 	"strings"
 
 	"github.com/socialrl/socialrl/episode"
@@ -27,9 +28,14 @@ func OpenStore(ctx context.Context, place string) (episode.Store, error) {
 	return nil, nil
 }
 
-// OpenSource returns the episodes of a place, and what closes it; a store is asked for
-// those of the query only. The place - is standard input.
+// OpenSource returns the episodes of a place, which must be there, and what closes it; a
+// store is asked for those of the query only. The place - is standard input.
 func OpenSource(ctx context.Context, place string, q episode.Query, stdin io.Reader) (iter.Seq2[*episode.Episode, error], func() error, error) {
+	if path, isDir := strings.CutPrefix(place, dirPrefix); isDir || place != "-" && !IsStore(place) {
+		if _, err := os.Stat(path); err != nil {
+			return nil, nil, err
+		}
+	}
 	store, err := OpenStore(ctx, place)
 	switch {
 	case err != nil:

@@ -17,6 +17,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/socialrl/socialrl/internal/dirtest"
 	"github.com/socialrl/socialrl/internal/tiny"
 	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/reward"
@@ -43,6 +46,17 @@ func (p Program) Want(t *testing.T, code int, text string, args ...string) {
 	silent := len(lines) == 1 && stdout == ""
 	if got != code || !strings.Contains(lines[len(lines)-1], text) || code == 2 && !silent {
 		t.Errorf("%q: exit code %d, want %d and %q in the last line; printed\n%s%s", args, got, code, text, stdout, stderr)
+	}
+}
+
+// Refuses fails the test unless the program ends as for Want and leaves everything below
+// a folder as it is, empty folders included.
+func (p Program) Refuses(t *testing.T, dir string, code int, text string, args ...string) {
+	t.Helper()
+	before := dirtest.Names(t, dir)
+	p.Want(t, code, text, args...)
+	if diff := cmp.Diff(before, dirtest.Names(t, dir)); diff != "" {
+		t.Errorf("%q leaves something behind:\n%s", args, diff)
 	}
 }
 

@@ -33,7 +33,7 @@ func (e *Endpoint) Define(fs *flag.FlagSet) {
 
 // Check returns an error for the first flag that is out of range.
 func (e *Endpoint) Check() error {
-	if e.Rate < 0 || e.Timeout < 0 {
+	if !(e.Rate >= 0) || e.Timeout < 0 {
 		return errors.New("-rate and -timeout must not be negative")
 	}
 	return nil

@@ -50,12 +50,32 @@ func (m *Methods) Check() error {
 		return fmt.Errorf("-scale is %d, want 3, 5 or 10", m.Scale)
 	case !(m.Gamma > 0 && m.Gamma <= 1):
 		return fmt.Errorf("-gamma is %v, want above 0 and at most 1", m.Gamma)
+	case !(m.Temperature >= 0 || m.Temperature == -1):
+		return fmt.Errorf("-temperature is %v, want 0 or more, or -1 for the model's own", m.Temperature)
 	case m.Tries < 0:
 		return fmt.Errorf("-tries is %d, want at least 0", m.Tries)
 	case m.Shapley.Exact < 1 || m.Shapley.Exact > 20 || m.Shapley.Pairs < 2:
 		return fmt.Errorf("-shapley-exact is %d, -shapley-pairs %d: want 1 to 20, and at least 2", m.Shapley.Exact, m.Shapley.Pairs)
 	}
+	for _, one := range m.Each() {
+		if _, err := one.dimension(); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// dimension returns the one dimension, and an error where it or the one method is not
+// known.
+func (m Methods) dimension() (episode.Dimension, error) {
+	d, err := episode.ParseDimension(m.Dimensions)
+	if err != nil {
+		return "", fmt.Errorf("-dimensions: %w", err)
+	}
+	if !slices.Contains(attribution.Names(), m.name()) {
+		return "", fmt.Errorf("-method is %q, want one of %s", m.Names, strings.Join(attribution.Names(), ", "))
+	}
+	return d, nil
 }
 
 // Each returns every pair of a method and a dimension by itself, methods first.
@@ -74,14 +94,11 @@ func (m Methods) Each() []Methods {
 // Attributor returns the one method that m holds; see [Methods.Each]. open opens the
 // model, where the method asks one.
 func (m Methods) Attributor(open func() (episode.LLM, error)) (attribution.Described, error) {
-	d, err := episode.ParseDimension(m.Dimensions)
+	d, err := m.dimension()
 	if err != nil {
-		return nil, fmt.Errorf("-dimensions: %w", err)
+		return nil, err
 	}
 	name := m.name()
-	if !slices.Contains(attribution.Names(), name) {
-		return nil, fmt.Errorf("-method is %q, want one of %s", m.Names, strings.Join(attribution.Names(), ", "))
-	}
 	o := attribution.Options{
 		Dimension: d, Scale: m.Scale, Gamma: m.Gamma, Tries: m.Tries, Temperature: m.Temperature, Shapley: m.Shapley,
 	}

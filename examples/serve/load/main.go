@@ -64,6 +64,9 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 		if s.clients < 1 || s.prompt < 1 || s.reply < 2 || s.hangUp < 0 || s.alone <= 0 || s.time <= 0 {
 			return cli.Usagef("-clients, -prompt and -reply want at least 1 (-reply 2), -hang-up 0, -alone and -time some time")
 		}
+		if s.keyEnv != "" && os.Getenv(s.keyEnv) == "" {
+			return cli.Usagef("-key-env: the environment variable %s is empty", s.keyEnv)
+		}
 		return cli.Required("model", s.model)
 	})
 }

@@ -25,6 +25,7 @@ func TestLoad(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	command.Want(t, 2, "-model is missing")
+	command.Want(t, 2, "LOAD_TEST_UNSET is empty", "-model", "m", "-key-env", "LOAD_TEST_UNSET")
 	command.Want(t, 2, "-clients", "-model", "m", "-clients", "0")
 	command.Want(t, 1, "refused", "-model", "m", "-url", "http://127.0.0.1:1")
 }
