@@ -60,10 +60,11 @@ func NewVocabulary(tok *tokenizer.Tokenizer, size int) *Vocabulary {
 //
 // Supported are type (one or several), properties, required, additionalProperties,
 // items, minItems, maxItems, minLength, maxLength, minimum, maximum,
-// exclusiveMinimum, exclusiveMaximum, enum, const, anyOf, allOf with one schema,
-// $ref to #, #/$defs/ and #/definitions/ (recursive ones too), the pattern ^\S, and
-// true. Annotations such as title, description, default and format are ignored; any
-// other keyword is an error.
+// exclusiveMinimum, exclusiveMaximum, enum, const, anyOf, allOf with one schema, oneOf
+// where types or listed values (for objects, of a member that both require) show that
+// no value fits two of its schemas, $ref to #, #/$defs/ and #/definitions/ (recursive
+// ones too), the pattern ^\S, and true. Annotations such as title, description,
+// default, format and discriminator are ignored; any other keyword is an error.
 //
 // What is written is a part of what the schema allows: members come in the order of
 // properties and are no others (where properties are given); strings are valid

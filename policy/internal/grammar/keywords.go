@@ -94,7 +94,7 @@ func value(d *json.Decoder) (any, error) {
 
 // keywords by the type that they say something about; "" is all.
 var keywords = map[string]string{
-	"type": "", "enum": "", "const": "", "anyOf": "", "allOf": "", "$ref": "", "$defs": "", "definitions": "",
+	"type": "", "enum": "", "const": "", "anyOf": "", "oneOf": "", "allOf": "", "$ref": "", "$defs": "", "definitions": "",
 	"properties": "object", "required": "object", "additionalProperties": "object",
 	"items": "array", "minItems": "array", "maxItems": "array",
 	"minLength": "string", "maxLength": "string", "pattern": "string",
@@ -104,12 +104,15 @@ var keywords = map[string]string{
 // annotation reports whether a keyword says nothing about which values fit.
 func annotation(name string) bool {
 	return slices.Contains([]string{"title", "description", "default", "example", "examples", "format", "deprecated", "readOnly",
-		"writeOnly", "$schema", "$id", "$comment", "$anchor"}, name)
+		"writeOnly", "$schema", "$id", "$comment", "$anchor", "discriminator"}, name)
 }
 
 // known refuses keywords that are not supported.
 func (o object) known(at string) error {
 	for _, m := range o {
+		if m.name == "uniqueItems" && m.value == false {
+			continue
+		}
 		if _, ok := keywords[m.name]; !ok && !annotation(m.name) {
 			return fmt.Errorf("%s: keyword %q is not supported", place(at), m.name)
 		}

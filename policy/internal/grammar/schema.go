@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -74,7 +73,7 @@ func (c *compiler) schema(v any, at string) (*Term, error) {
 	for _, form := range []struct {
 		keyword string
 		compile func(v any, o object, at string) (*Term, error)
-	}{{"$ref", c.ref}, {"const", c.constant}, {"enum", c.enum}, {"anyOf", c.anyOf}, {"allOf", c.allOf}} {
+	}{{"$ref", c.ref}, {"const", c.constant}, {"enum", c.enum}, {"anyOf", c.anyOf}, {"oneOf", c.oneOf}, {"allOf", c.allOf}} {
 		if v, ok := o.get(form.keyword); ok {
 			t, err := form.compile(v, o, at)
 			if err != nil {
@@ -104,23 +103,28 @@ func (c *compiler) ref(v any, o object, at string) (*Term, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: $ref is %s, want a string", place(at), brief(v))
 	}
+	target, ok := c.definition(path)
+	if !ok {
+		return nil, fmt.Errorf("%s: $ref %q is not one of #, #/$defs/... and #/definitions/... of this schema", place(at), path)
+	}
+	return c.g.define(path, func() (*Term, error) { return c.schema(target, strings.TrimPrefix(path, "#")) })
+}
+
+// definition returns the schema that a reference names.
+func (c *compiler) definition(path string) (any, bool) {
 	if path == "#" {
-		return c.g.define("#", func() (*Term, error) { return c.schema(c.root, "") })
+		return c.root, true
 	}
 	for prefix, list := range map[string]string{definitions: "$defs", oldStyle: "definitions"} {
 		name, ok := strings.CutPrefix(path, prefix)
-		defs, _ := c.root.get(list)
 		if !ok {
 			continue
 		}
-		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
-		if all, _ := defs.(object); all != nil {
-			if s, ok := all.get(name); ok {
-				return c.g.define(path, func() (*Term, error) { return c.schema(s, "/"+list+"/"+name) })
-			}
-		}
+		defs, _ := c.root.get(list)
+		all, _ := defs.(object)
+		return all.get(strings.NewReplacer("~1", "/", "~0", "~").Replace(name))
 	}
-	return nil, fmt.Errorf("%s: $ref %q is not one of #, #/$defs/... and #/definitions/... of this schema", place(at), path)
+	return nil, false
 }
 
 func (c *compiler) constant(v any, o object, at string) (*Term, error) {
@@ -160,21 +164,11 @@ func (c *compiler) literals(values []any, o object, at string) (*Term, error) {
 }
 
 func (c *compiler) anyOf(v any, o object, at string) (*Term, error) {
-	if err := o.alone(at, "anyOf", "$defs", "definitions"); err != nil {
-		return nil, err
-	}
 	schemas, ok := v.([]any)
 	if !ok || len(schemas) == 0 {
 		return nil, fmt.Errorf("%s: anyOf is %s, want a list of schemas", place(at), brief(v))
 	}
-	of := make([]*Term, len(schemas))
-	for i, s := range schemas {
-		var err error
-		if of[i], err = c.schema(s, at+"/anyOf/"+strconv.Itoa(i)); err != nil {
-			return nil, err
-		}
-	}
-	return c.g.either(of...), nil
+	return c.alternatives("anyOf", schemas, o, at)
 }
 
 // allOf of one schema is that schema: some generators write references so.
