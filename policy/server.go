@@ -95,8 +95,9 @@ type ReplyScorer interface {
 // logprobs, top_logprobs, response_format (json_object, json_schema; see
 // [Vocabulary.JSONSchema]) and, beyond OpenAI's, top_k, min_p and
 // repetition_penalty. What would change the replies and is not offered (tools,
-// penalties of another kind, logit_bias, echo, suffix, best_of, parts of messages other than text) is
-// refused by name. Log-probabilities are those of the distribution before top_p
+// penalties of another kind, logit_bias, echo, suffix, best_of, parts of messages other
+// than text, and vLLM's guided_json, min_tokens, stop_token_ids and the like) is refused
+// by name. Log-probabilities are those of the distribution before top_p
 // and its like; of the prompt there are none. A seed gives the same reply again
 // whatever else is served.
 //

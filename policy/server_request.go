@@ -45,6 +45,51 @@ type refusals struct {
 	Suffix     *string           `json:"suffix"`
 	BestOf     *int              `json:"best_of"`
 	Modalities []string          `json:"modalities"`
+
+	vllmRefusals
+}
+
+// vllmRefusals are parameters of vLLM that would change a reply.
+type vllmRefusals struct {
+	GuidedJSON    any            `json:"guided_json"`
+	GuidedRegex   any            `json:"guided_regex"`
+	GuidedChoice  any            `json:"guided_choice"`
+	GuidedGrammar any            `json:"guided_grammar"`
+	Structured    any            `json:"structured_outputs"`
+	MinTokens     int            `json:"min_tokens"`
+	IgnoreEOS     bool           `json:"ignore_eos"`
+	StopTokenIDs  []int          `json:"stop_token_ids"`
+	IncludeStop   bool           `json:"include_stop_str_in_output"`
+	BadWords      []string       `json:"bad_words"`
+	AllowedTokens []int          `json:"allowed_token_ids"`
+	BeamSearch    bool           `json:"use_beam_search"`
+	PromptLogs    any            `json:"prompt_logprobs"`
+	Truncate      any            `json:"truncate_prompt_tokens"`
+	ChatTemplate  any            `json:"chat_template"`
+	TemplateArgs  map[string]any `json:"chat_template_kwargs"`
+	Continue      bool           `json:"continue_final_message"`
+	NoPrompt      *bool          `json:"add_generation_prompt"`
+}
+
+// refused returns the first parameter that asks for something, "" where none does.
+func (r *vllmRefusals) refused() string {
+	for _, c := range []struct {
+		name  string
+		given bool
+	}{
+		{"guided_json", r.GuidedJSON != nil}, {"guided_regex", r.GuidedRegex != nil}, {"guided_choice", r.GuidedChoice != nil},
+		{"guided_grammar", r.GuidedGrammar != nil}, {"structured_outputs", r.Structured != nil}, {"min_tokens", r.MinTokens != 0},
+		{"ignore_eos", r.IgnoreEOS}, {"stop_token_ids", len(r.StopTokenIDs) > 0}, {"include_stop_str_in_output", r.IncludeStop},
+		{"bad_words", len(r.BadWords) > 0}, {"allowed_token_ids", len(r.AllowedTokens) > 0}, {"use_beam_search", r.BeamSearch},
+		{"prompt_logprobs", r.PromptLogs != nil}, {"truncate_prompt_tokens", r.Truncate != nil}, {"chat_template", r.ChatTemplate != nil},
+		{"chat_template_kwargs", len(r.TemplateArgs) > 0}, {"continue_final_message", r.Continue},
+		{"add_generation_prompt", r.NoPrompt != nil && !*r.NoPrompt},
+	} {
+		if c.given {
+			return c.name
+		}
+	}
+	return ""
 }
 
 func (r *refusals) check(n int) error {
@@ -60,6 +105,9 @@ func (r *refusals) check(n int) error {
 		if c.given {
 			return invalid(c.name, "%s is not supported", c.name)
 		}
+	}
+	if name := r.refused(); name != "" {
+		return invalid(name, "%s is not supported", name)
 	}
 	return nil
 }
