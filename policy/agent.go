@@ -153,9 +153,7 @@ func (l *Local) call(ctx context.Context, r episode.Request) (*localCall, error)
 	if r.Seed != nil {
 		o.Seed = uint64(*r.Seed)
 	}
-	if o.MinTokens > 0 {
-		o.noEnd = forbid(l.p.base.cfg.VocabSize, o.StopTokens)
-	}
+	o.forbidEnd(l.p.base)
 	constraint, err := l.constraint(r)
 	if err != nil {
 		return nil, err

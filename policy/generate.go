@@ -64,6 +64,18 @@ func (o SamplingOptions) check() error {
 	return nil
 }
 
+// forbidEnd makes the mask of the tokens before MinTokens, once for all sequences.
+func (o *SamplingOptions) forbidEnd(base *Base) {
+	if o.MinTokens == 0 {
+		return
+	}
+	ends := o.StopTokens
+	if ends == nil {
+		ends = base.EndTokens()
+	}
+	o.noEnd = forbid(base.cfg.VocabSize, ends)
+}
+
 // allowed returns the mask of tokens for the next token of a reply; nil allows all.
 func (o *SamplingOptions) allowed(length int) []uint64 {
 	if length < o.MinTokens {
@@ -121,9 +133,7 @@ func (p *Policy) newGeneration(prompts [][]int, o SamplingOptions) (*generation,
 	if o.StopTokens == nil {
 		o.StopTokens = p.base.EndTokens()
 	}
-	if o.MinTokens > 0 {
-		o.noEnd = forbid(p.base.cfg.VocabSize, o.StopTokens)
-	}
+	o.forbidEnd(p.base)
 	g := &generation{o: o, session: p.newSession(o.cacheRows(prompts)), prompts: prompts, replies: map[int]*reply{}}
 	g.out = make([][]Completion, len(prompts))
 	for i := range g.out {

@@ -94,6 +94,9 @@ func (s *Session) Add(prompt []int, o SamplingOptions, index uint32) (int, error
 		}
 		tokens[i] = int32(t)
 	}
+	if o.MinTokens > 0 && o.noEnd == nil {
+		o.forbidEnd(s.p.base)
+	}
 	q := &sequence{id: s.nextID, o: o, index: index}
 	if err := q.constrain(s.p.base); err != nil {
 		return 0, err

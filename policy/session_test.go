@@ -159,6 +159,39 @@ func TestGenerateStops(t *testing.T) {
 	}
 }
 
+// A session draws no end token before MinTokens either, the model's own where none are
+// named.
+func TestSessionDrawsNoEndTokenEarly(t *testing.T) {
+	p := tinyPolicy(t, tinyBase(t, "float64", Qwen2), false)
+	s := p.NewSession()
+	defer s.Close()
+	const sequences, least = 40, 4
+	for i := range sequences {
+		if _, err := s.Add([]int{3, 4, 5}, SamplingOptions{MaxTokens: 8, MinTokens: least, Temperature: 4, Seed: 1}, uint32(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := 0
+	for step := range 8 {
+		drawn, err := s.Step(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range drawn {
+			if !slices.Contains(p.Base().EndTokens(), d.Token) {
+				continue
+			}
+			if step < least {
+				t.Fatalf("step %d draws the end token %d, want none before %d", step, d.Token, least)
+			}
+			late++
+		}
+	}
+	if late == 0 {
+		t.Error("no end token is drawn later, so that nothing is tested")
+	}
+}
+
 func TestGenerateStopsAtStrings(t *testing.T) {
 	data, err := os.ReadFile("../tokenizer/testdata/tiny.tokenizer.json")
 	if err != nil {
