@@ -248,7 +248,8 @@ func (j *product) share(b *rightBlock, block, panel int) {
 		block, panel = 0, panel+1
 	}
 	if panel < j.panels() {
-		b.next, b.pieces, b.stride = j.resident(panel, j.k0+block*j.step), noWiden, b.k*NR*2/noWiden
+		k := min(j.step, j.depth-block*j.step)
+		b.next, b.pieces, b.stride = j.resident(panel, j.k0+block*j.step), noWiden, k*NR*2/noWiden
 	}
 }
 
