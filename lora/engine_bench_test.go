@@ -1,6 +1,7 @@
 package lora_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -139,5 +140,43 @@ func BenchmarkSample(b *testing.B) {
 			}
 			b.ReportAllocs()
 		})
+	}
+}
+
+// BenchmarkLinear multiplies 512 rows with the matrices of the model, the output matrix
+// among them, in both precisions that they are trained under; share is the rate over what
+// the processor can do.
+func BenchmarkLinear(b *testing.B) {
+	const rows, width, wide, vocab = 512, 896, 4864, 151936
+	for _, c := range []struct {
+		out, in int
+		kinds   []lora.Kind
+	}{
+		{width, width, []lora.Kind{lora.F32, lora.BF16}}, {wide, width, []lora.Kind{lora.F32, lora.BF16}},
+		{width, wide, []lora.Kind{lora.F32, lora.BF16}}, {vocab, width, []lora.Kind{lora.BF16}},
+	} {
+		for _, kind := range c.kinds {
+			b.Run(fmt.Sprintf("%dx%dx%d/%v", rows, c.out, c.in, kind), func(b *testing.B) {
+				e := openBench(b)
+				w, err := e.NewWeight(lora.NewF32("w", []int{c.out, c.in}, make([]float32, c.out*c.in)), kind)
+				if err != nil {
+					b.Fatal(err)
+				}
+				x, y := randomView(e, rows, c.in), e.NewView(rows, c.out)
+				flops := 2 * float64(rows) * float64(c.out) * float64(c.in)
+				limits := e.(lora.Measurer).Limits()
+				b.SetBytes(w.Bytes())
+				b.ResetTimer()
+				for b.Loop() {
+					e.Linear(y, x, &lora.Linear{W: w}, lora.View{})
+				}
+				report(b, flops)
+				peak := limits.F32
+				if kind != lora.F32 {
+					peak = limits.Arithmetic()
+				}
+				b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/peak, "share")
+			})
+		}
 	}
 }

@@ -10,7 +10,8 @@
 // and the update of a GRPO group, each with shared beginnings and without, and a whole
 // GRPO step phase by phase. The limits are measured first, so that the machine's state
 // is that of the rows. Prompts are random tokens; weights come from memory where a row
-// does not say otherwise.
+// does not say otherwise. What is done first of a row does not count: a repetition, or
+// -warmup steps of training, which touch memory that a run holds from then on.
 package main
 
 import (
@@ -48,7 +49,7 @@ type settings struct {
 	branches, rank, turns int
 	rowBudget             int
 	memory                cli.Bytes
-	reps, steps           int
+	reps, steps, warmup   int
 	time                  time.Duration
 	seed                  uint64
 	list                  bool
@@ -80,7 +81,8 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.IntVar(&s.rank, "rank", 8, "of the adapter on q and v that training rows train")
 	fs.IntVar(&s.reps, "reps", 3, "fewest repetitions of kernels, prefill and decoding")
 	fs.DurationVar(&s.time, "time", time.Second, "`time` that their repetitions take at least")
-	fs.IntVar(&s.steps, "steps", 1, "repetitions of rows \"sft\", \"update\" and \"grpo\"")
+	fs.IntVar(&s.steps, "steps", 1, "repetitions of rows \"sft\", \"update\" and \"grpo\" that count")
+	fs.IntVar(&s.warmup, "warmup", 1, "repetitions of these rows that come first and do not count")
 	fs.IntVar(&s.rowBudget, "budget", 0, "most distinct tokens computed at a time in row \"sft\"; 0 is no bound")
 	fs.Var(&s.memory, "memory", "most `memory` of activations in rows \"sft\", \"update\" and \"grpo\", such as 2GB: blocks are computed again as needed; 0 is no bound")
 	fs.StringVar(&s.json, "json", "", "`file` to write the results to, after each row")
@@ -97,7 +99,7 @@ func (s *settings) check() error {
 		value, min int
 	}{
 		{"group", s.group, 2}, {"prompt", s.prompt, 2}, {"reply", s.reply, 1}, {"read", s.read, 1}, {"tokens", s.tokens, 1},
-		{"branches", s.branches, 1}, {"square", s.square, 1}, {"rank", s.rank, 1}, {"reps", s.reps, 1}, {"steps", s.steps, 1}, {"turns", s.turns, 1}, {"budget", s.rowBudget, 0},
+		{"branches", s.branches, 1}, {"square", s.square, 1}, {"rank", s.rank, 1}, {"reps", s.reps, 1}, {"steps", s.steps, 1}, {"warmup", s.warmup, 0}, {"turns", s.turns, 1}, {"budget", s.rowBudget, 0},
 	} {
 		if n.value < n.min {
 			return cli.Usagef("-%s is %d, want at least %d", n.flag, n.value, n.min)

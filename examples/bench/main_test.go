@@ -2,14 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/socialrl/socialrl/examples/internal/clitest"
 	"github.com/socialrl/socialrl/grpo"
 	"github.com/socialrl/socialrl/internal/tiny"
+	"github.com/socialrl/socialrl/lora"
 	"github.com/socialrl/socialrl/policy"
 )
 
@@ -18,7 +21,7 @@ var command clitest.Program = run
 func TestMain(m *testing.M) { command.Main(m) }
 
 // small makes every row a matter of milliseconds on a tiny model.
-const small = " -device float64 -time 0s -reps 2 -steps 2 -square 8 -read 4 -tokens 2 -branches 3 -group 2 -prompt 6 -reply 3 -rank 2 -turns 2"
+const small = " -device float64 -time 0s -reps 2 -steps 2 -warmup 1 -square 8 -read 4 -tokens 2 -branches 3 -group 2 -prompt 6 -reply 3 -rank 2 -turns 2"
 
 // Every row gives numbers, in the table and in the file.
 func TestTable(t *testing.T) {
@@ -119,8 +122,69 @@ func TestWork(t *testing.T) {
 
 func TestLine(t *testing.T) {
 	l := newLine("x", "s", []float64{4, 1, 2, 3}, 0, ofRead)
-	if l.Median != 2.5 || l.Spread != 3/2.5 || l.Of != "" {
+	if l.Median != 2.5 || l.Best != 1 || l.Spread != 3/2.5 || l.Of != "" || l.share() != 0 {
 		t.Errorf("%+v", l)
+	}
+	for unit, best := range map[string]float64{"s": 2, "tokens/s": 4} {
+		l := newLine("x", unit, []float64{4, 2}, 1.5, ofRead)
+		share := map[string]float64{"s": 0.5, "tokens/s": 2}[unit]
+		if l.Best != best || l.share() != share {
+			t.Errorf("%s: best %v, share %v, want %v and %v", unit, l.Best, l.share(), best, share)
+		}
+	}
+}
+
+// Steps of training that come first do not count.
+func TestWarmUp(t *testing.T) {
+	b := &bench{settings: &settings{steps: 2, warmup: 1, group: 2, prompt: 3, reply: 4}, base: loaded(t)}
+	w := &stopwatch{}
+	for _, s := range []float64{100, 2, 4} {
+		w.steps = append(w.steps, map[grpo.Phase]float64{grpo.SamplePhase: s, grpo.UpdatePhase: s / 2})
+	}
+	lines := b.phaseLines(w)
+	for i, want := range map[int][]float64{0: {2, 4}, 3: {1, 2}, 4: {3, 6}} {
+		if !slices.Equal(lines[i].Values, want) {
+			t.Errorf("%s: %v, want %v", lines[i].Name, lines[i].Values, want)
+		}
+	}
+	for i, want := range []string{"warm-up 1 of 1", "1 of 2", "2 of 2"} {
+		if got := b.stepOf(i); got != want {
+			t.Errorf("step %d is called %q, want %q", i, got, want)
+		}
+	}
+}
+
+func loaded(t *testing.T) *policy.Base {
+	eng, err := lora.Open("float64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { eng.Close() })
+	base, err := policy.NewBase(eng, tiny.Config(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base
+}
+
+// The least time of each phase, by hand for the model of TestWork: a prompt of 2 tokens
+// with 2 replies of 2, on a machine of 10 operations and 100 bytes a second.
+func TestPhaseLimits(t *testing.T) {
+	b := &bench{settings: &settings{group: 2, prompt: 2, reply: 2}, base: loaded(t),
+		config: policy.Config{HiddenSize: 2, Layers: 1, Heads: 1, KVHeads: 1, HeadDim: 2, IntermediateSize: 3, VocabSize: 5, TieEmbeddings: true}}
+	b.report.Limits = lora.Limits{F32: 10, Read: 100}
+	weights, head := 4*2*2+3*2*3, 2*5
+	rows, targets, pairs := 2+4, 4, 3+2*(4+3)
+	draw := float64(b.base.Engine().Stats().Weights) / 100
+	for p, want := range map[grpo.Phase]float64{
+		grpo.SamplePhase:    2*draw + float64(2*2*weights+2*head+4*2*3)/10,
+		grpo.ScorePhase:     float64(2*rows*weights+4*2*pairs) / 10,
+		grpo.ReferencePhase: float64(2*rows*weights+2*targets*head+4*2*pairs) / 10,
+		grpo.UpdatePhase:    float64(4*rows*weights+6*targets*head+14*2*pairs) / 10,
+	} {
+		if got, _ := b.phaseLimit(p); math.Abs(got-want) > 1e-9*want {
+			t.Errorf("%s takes %v s at least, want %v", p, got, want)
+		}
 	}
 }
 
@@ -145,6 +209,7 @@ func TestUsage(t *testing.T) {
 		"-model m -group 1":   "-group is 1",
 		"-model m -rows (":    "-rows: ",
 		"-model m -budget=-1": "-budget is -1",
+		"-model m -warmup=-1": "-warmup is -1",
 	} {
 		command.Want(t, 2, want, strings.Fields(flags)...)
 	}

@@ -71,11 +71,11 @@ func (b *bench) grpo(ctx context.Context, j job) ([]line, error) {
 // trainer returns the trainer's configuration.
 func (b *bench) trainer(w *stopwatch) grpo.Config {
 	c := grpo.Default()
-	c.Group, c.MicroBatch, c.Accumulation, c.MaxSteps, c.Seed = b.group, b.group, 1, b.steps, b.seed
+	c.Group, c.MicroBatch, c.Accumulation, c.MaxSteps, c.Seed = b.group, b.group, 1, b.warmup+b.steps, b.seed
 	c.MaxPrompt, c.MaxCompletion, c.EndTokens, c.EvalEvery = b.prompt, b.reply, []int{}, 0
 	c.Encode = func(episode.Item) ([]int, error) { return b.sequence(b.prompt), nil }
 	c.OnPhase = func(p grpo.Phase) {
-		fmt.Fprintf(b.err, "bench: step %d of %d: %s\n", len(w.steps)+1, b.steps, p)
+		fmt.Fprintf(b.err, "bench: step %s: %s\n", b.stepOf(len(w.steps)), p)
 		w.begin(p)
 	}
 	c.OnStep = func(_, _ int, m grpo.Metrics) {
@@ -88,7 +88,7 @@ func (b *bench) trainer(w *stopwatch) grpo.Config {
 // prompts returns an item for each step.
 func (b *bench) prompts() iter.Seq2[episode.Item, error] {
 	return func(yield func(episode.Item, error) bool) {
-		for i := range b.steps {
+		for i := range b.warmup + b.steps {
 			if !yield(episode.Item{EpisodeID: fmt.Sprint("prompt ", i)}, nil) {
 				return
 			}
@@ -99,17 +99,70 @@ func (b *bench) prompts() iter.Seq2[episode.Item, error] {
 // phaseLines makes a line of each phase and one of the whole step, in seconds.
 func (b *bench) phaseLines(w *stopwatch) []line {
 	name := fmt.Sprintf("grpo P=%d C=%d G=%d ", b.prompt, b.reply, b.group)
-	whole := make([]float64, len(w.steps))
+	steps := w.steps[b.warmup:]
+	whole, least := make([]float64, len(steps)), 0.0
 	var lines []line
 	for _, p := range phases {
-		seconds := make([]float64, len(w.steps))
-		for i, step := range w.steps {
-			seconds[i] = step[p]
+		spent := make([]float64, len(steps))
+		for i, step := range steps {
+			spent[i] = step[p]
 			whole[i] += step[p]
 		}
-		lines = append(lines, newLine(name+string(p), "s", seconds, 0, ""))
+		limit, of := b.phaseLimit(p)
+		least += limit
+		l := newLine(name+string(p), seconds, spent, limit, of)
+		l.Bytes = b.streamed()
+		if l.Median > 0 {
+			l.Note = fmt.Sprintf("%.1f tokens/s", b.phaseTokens(p)/l.Median)
+		}
+		lines = append(lines, l)
 	}
-	l := newLine(name+"step", "s", whole, 0, "")
+	l := newLine(name+"step", seconds, whole, least, ofPhases)
+	l.Bytes = b.streamed()
 	l.Note = "activations " + cli.Size(w.memory)
 	return append(lines, l)
+}
+
+// phaseTokens returns the tokens that a phase draws, or reads as an unshared batch would.
+func (b *bench) phaseTokens(p grpo.Phase) float64 {
+	if p == grpo.SamplePhase {
+		return float64(b.group * b.reply)
+	}
+	return float64(b.group * (b.prompt + b.reply))
+}
+
+// phaseLimit returns the seconds that a phase takes at least, and what sets them.
+func (b *bench) phaseLimit(p grpo.Phase) (least float64, of string) {
+	if !(b.report.Limits.F32 > 0) {
+		return 0, ""
+	}
+	group := b.groupWork()
+	switch p {
+	case grpo.SamplePhase:
+		return b.sampleLimit()
+	case grpo.ScorePhase:
+		group.targets = 0
+		return b.forward(group) / b.arithmetic(), ofArithmetic
+	case grpo.ReferencePhase:
+		return b.forward(group) / b.arithmetic(), ofArithmetic
+	}
+	return b.training(group) / b.arithmetic(), ofArithmetic
+}
+
+// groupWork is the work of a prompt and its replies, all of whose tokens are targets.
+func (b *bench) groupWork() work {
+	g := b.group
+	return work{rows: b.prompt + g*b.reply, targets: g * b.reply,
+		pairs: sequenceWork(b.prompt).pairs + g*(b.prompt*b.reply+sequenceWork(b.reply).pairs)}
+}
+
+// sampleLimit is the limit of reading a prompt and drawing the replies to it: what draws
+// a token of each is bound by arithmetic, or by reading the weights.
+func (b *bench) sampleLimit() (least float64, of string) {
+	draw := work{rows: b.group, targets: b.group, pairs: b.group * (b.prompt + b.reply/2)}
+	least, of = b.forward(draw)/b.arithmetic(), ofArithmetic
+	if read := float64(b.streamed()) / b.report.Limits.Read; read > least {
+		least, of = read, ofRead
+	}
+	return float64(b.reply)*least + b.forward(sequenceWork(b.prompt))/b.arithmetic(), of
 }

@@ -113,24 +113,31 @@ func (b *bench) compare(ctx context.Context, name string, g *pass) ([]line, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := g.run(ctx, p, flat[:1], true); err != nil { // so that memory is there
-		return nil, err
-	}
 	var seconds [2][]float64
-	for i := range b.steps {
+	for i := range b.warmup + b.steps {
 		for k, forests := range [][]*policy.Forest{trie, flat} {
-			fmt.Fprintf(b.err, "bench: %s: %s, %d of %d\n", name, []string{"merged", "flat"}[k], i+1, b.steps)
+			fmt.Fprintf(b.err, "bench: %s: %s, %s\n", name, []string{"merged", "flat"}[k], b.stepOf(i))
 			took, err := timed(func() error { return g.run(ctx, p, forests, k == 1) })
 			if err != nil {
 				return nil, err
 			}
-			seconds[k] = append(seconds[k], took)
+			if i >= b.warmup {
+				seconds[k] = append(seconds[k], took)
+			}
 		}
 	}
 	lines := b.compared(name, workOf(trie), workOf(flat), seconds)
 	lines[0].Note += ", activations " + cli.Size(g.memory(p, trie))
 	lines[1].Note += ", activations " + cli.Size(g.memory(p, flat))
 	return lines, nil
+}
+
+// stepOf names a step of training, counted from 0.
+func (b *bench) stepOf(i int) string {
+	if i < b.warmup {
+		return fmt.Sprintf("warm-up %d of %d", i+1, b.warmup)
+	}
+	return fmt.Sprintf("%d of %d", i-b.warmup+1, b.steps)
 }
 
 // compared makes the lines of compare. Rates count the tokens of the unshared batch.
@@ -140,7 +147,8 @@ func (b *bench) compared(name string, trie, flat work, seconds [2][]float64) []l
 	for k, w := range []work{trie, flat} {
 		limit := tokens * b.arithmetic() / b.training(w)
 		l := newLine(name+[]string{" merged", " flat"}[k], "tokens/s", rates(tokens, seconds[k]), limit, ofArithmetic)
-		l.Note = fmt.Sprintf("%d tokens, %d computed, %d targets, %.2f s", flat.rows, w.rows, w.targets, tokens/l.Median)
+		l.Note = fmt.Sprintf("%d tokens, %d computed, %d targets, %.2f s, best %.2f", flat.rows, w.rows, w.targets, tokens/l.Median, tokens/l.Best)
+		l.Bytes = b.streamed()
 		lines = append(lines, l)
 	}
 	times := make([]float64, len(seconds[0]))
