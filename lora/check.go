@@ -130,9 +130,6 @@ func checkAttention(o, lse, q, k, v View, t Tree, s HeadShape) {
 func checkAttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, s HeadShape) {
 	checkAttention(o, lse, q, k, v, t, s)
 	require(sameShape(dq, q, do) && sameShape(dk, dv, k), "lora: AttentionBack: gradients do not fit")
-	for _, n := range t {
-		require(n.Rows == n.Len, "lora: AttentionBack: node with keys that are no queries")
-	}
 }
 
 func checkTargets(h View, w Weight, targets []HeadTarget, temperature float64) {

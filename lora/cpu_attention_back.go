@@ -107,10 +107,13 @@ func (e *cpuEngine) backTrees(t Tree) []keyBlock {
 	return e.units
 }
 
-// backBlocks lists all blocks of keys.
+// backBlocks lists all blocks of keys that any row sees.
 func (e *cpuEngine) backBlocks(t Tree) {
 	e.units = e.units[:0]
 	for i, n := range t {
+		if e.layout.rows[i] == 0 {
+			continue
+		}
 		for k0 := 0; k0 < int(n.Len); k0 += keysPerBlock {
 			e.units = append(e.units, keyBlock{i, k0, min(k0+keysPerBlock, int(n.Len))})
 		}
@@ -193,13 +196,18 @@ func attendBackTrees(e *cpuEngine, worker, lo, hi int) {
 	for i := lo; i < hi; i++ {
 		b, at := e.task(worker, i)
 		root := e.units[at].node
-		for r := e.layout.first[root]; r < e.layout.end[root]; {
-			n := int(e.layout.owner[r])
-			for k0 := 0; k0 < int(b.tree[n].Len); k0 += keysPerBlock {
-				b.keyGradients(keyBlock{n, k0, min(k0+keysPerBlock, int(b.tree[n].Len))}, true)
+		for n := root; n < len(b.tree); n++ {
+			if int(e.layout.root[n]) == root && e.layout.rows[n] > 0 {
+				b.nodeGradients(n)
 			}
-			r += b.tree[n].Rows
 		}
+	}
+}
+
+// nodeGradients computes dk and dv of a node's keys, and their part of dq.
+func (b *backTask) nodeGradients(n int) {
+	for k0 := 0; k0 < int(b.tree[n].Len); k0 += keysPerBlock {
+		b.keyGradients(keyBlock{n, k0, min(k0+keysPerBlock, int(b.tree[n].Len))}, true)
 	}
 }
 
@@ -231,7 +239,7 @@ func attendBackQueries(e *cpuEngine, worker, lo, hi int) {
 // seenBy returns the packed rows of which at least one head's row may see the first
 // key of a block.
 func (b *backTask) seenBy(unit keyBlock) (lo, hi int) {
-	first := int(b.tree[unit.node].Q) + unit.k0
+	first := b.e.layout.firstSeer(b.tree[unit.node], unit.node, unit.k0)
 	return first * b.group, int(b.e.layout.end[unit.node]) * b.group
 }
 
@@ -271,8 +279,10 @@ type backTile struct {
 //
 // 0 where a row does not see a key.
 func (b *backTask) tile(unit keyBlock, lo, hi int) backTile {
-	node := b.tree[unit.node]
-	n := min(unit.k1-unit.k0, (hi-1)/b.group-int(node.Q)-unit.k0+1)
+	n := unit.k1 - unit.k0
+	for b.e.layout.firstSeer(b.tree[unit.node], unit.node, unit.k0+n-1) > (hi-1)/b.group {
+		n--
+	}
 	t := backTile{backTask: b, lo: lo, hi: hi, k: b.keysOf(b.back.k, unit, n)}
 	s := &b.w.tile
 	t.p = gemm.Dense{Data: s.p, Rows: n, Cols: hi - lo, Stride: packedBack}
@@ -281,7 +291,7 @@ func (b *backTask) tile(unit keyBlock, lo, hi int) backTile {
 	gemm.Gemm(false, true, 1, b.keysOf(b.back.v, unit, n), t.packed(b.back.do), 0, t.dp, b.w.gemm)
 	lse, d := row(b.back.lse, b.head)[lo:hi], row(b.back.d, b.head)[lo:hi]
 	for j := range n {
-		blind := min(max(0, (int(node.Q)+unit.k0+j)*b.group-lo), hi-lo)
+		blind := min(max(0, b.e.layout.firstSeer(b.tree[unit.node], unit.node, unit.k0+j)*b.group-lo), hi-lo)
 		p, dp := t.p.Row(j), t.dp.Row(j)
 		clear(p[:blind])
 		clear(dp[:blind])

@@ -42,7 +42,7 @@ func (e *cpuEngine) attentionScratch(arena, View, Tree, HeadShape) {}
 
 // attentionBackScratch is the room of AttentionBack: queries, their gradients and those
 // of outputs, head by head.
-func (e *cpuEngine) attentionBackScratch(m arena, q View, s HeadShape) {
+func (e *cpuEngine) attentionBackScratch(m arena, q View, _ Tree, s HeadShape) {
 	defer m.Reset(m.Mark())
 	backRoom(m, q.Rows, s)
 }

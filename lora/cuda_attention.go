@@ -189,7 +189,7 @@ func (e *cudaEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree,
 	if e.attend.back.totalItems == 0 {
 		return
 	}
-	b.room = e.room().attentionBack(e, q, s)
+	b.room = e.room().attentionBack(e, q, t, s)
 	b.prepare(o, lse)
 	b.keys(dk, dv)
 	b.queries(dq)

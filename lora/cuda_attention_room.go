@@ -24,12 +24,14 @@ func (r cudaRoom) attention(m arena, q View, t Tree, s HeadShape) (room attentio
 }
 
 // slotsRoom returns for how many slots there is room: at least all keys of a tree.
-func slotsRoom(t Tree) int {
-	keys := 0
-	for _, n := range t {
-		keys += int(n.Len)
+func slotsRoom(t Tree) int { return roundUp(coarse(keysOf(t), 4), slotsMultiple) }
+
+// keysOf returns the number of keys of a tree.
+func keysOf(t Tree) (n int) {
+	for _, node := range t {
+		n += int(node.Len)
 	}
-	return roundUp(coarse(keys, 4), slotsMultiple)
+	return n
 }
 
 // packedKeys is the room for keys and values in bfloat16.
@@ -49,14 +51,14 @@ type attentionBackRoom struct {
 // paddedRows returns for how many packed rows of a key head there is room.
 func paddedRows(rows int, s HeadShape) int { return roundUp(rows*s.Heads/s.KVHeads, rowsMultiple) }
 
-// attentionBack is the room of AttentionBack. Every key belongs to a row, so that there
-// are no more slots than rows.
-func (r cudaRoom) attentionBack(m arena, q View, s HeadShape) (room attentionBackRoom) {
+// attentionBack is the room of AttentionBack, in which there are at least as many slots as
+// rows.
+func (r cudaRoom) attentionBack(m arena, q View, t Tree, s HeadShape) (room attentionBackRoom) {
 	if q.Rows == 0 || s.HeadDim > maxHeadDim {
 		return room
 	}
 	cut := r.attentionCut(q.Rows, s, true)
-	rows, slots := paddedRows(q.Rows, s), roundUp(q.Rows, slotsMultiple)
+	rows, slots := paddedRows(q.Rows, s), roundUp(max(q.Rows, keysOf(t)), slotsMultiple)
 	room.lse, room.delta = m.Temp(s.KVHeads, rows), m.Temp(s.KVHeads, rows)
 	if cut.packed {
 		bytes := 2 * s.KVHeads * rows * cut.cols

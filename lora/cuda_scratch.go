@@ -45,7 +45,7 @@ func (r cudaRoom) attentionScratch(m arena, q View, t Tree, s HeadShape) {
 }
 
 // attentionBackScratch is the room of AttentionBack.
-func (r cudaRoom) attentionBackScratch(m arena, q View, s HeadShape) {
+func (r cudaRoom) attentionBackScratch(m arena, q View, t Tree, s HeadShape) {
 	defer m.Reset(m.Mark())
-	r.attentionBack(m, q, s)
+	r.attentionBack(m, q, t, s)
 }

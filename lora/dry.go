@@ -57,7 +57,7 @@ type scratcher interface {
 	linearBackScratch(m arena, dx, dy, x View, l *Linear)
 	rmsNormBackScratch(m arena, x View)
 	attentionScratch(m arena, q View, t Tree, s HeadShape)
-	attentionBackScratch(m arena, q View, s HeadShape)
+	attentionBackScratch(m arena, q View, t Tree, s HeadShape)
 	headScratch(m arena, h View, w Weight)
 	sampleScratch(m arena, logits View)
 }
@@ -69,7 +69,7 @@ func (noScratch) linearScratch(arena, View, *Linear)                 {}
 func (noScratch) linearBackScratch(arena, View, View, View, *Linear) {}
 func (noScratch) rmsNormBackScratch(arena, View)                     {}
 func (noScratch) attentionScratch(arena, View, Tree, HeadShape)      {}
-func (noScratch) attentionBackScratch(arena, View, HeadShape)        {}
+func (noScratch) attentionBackScratch(arena, View, Tree, HeadShape)  {}
 func (noScratch) headScratch(arena, View, Weight)                    {}
 func (noScratch) sampleScratch(arena, View)                          {}
 
@@ -145,8 +145,8 @@ func (d *dry) Attention(_, _, q, _, _ View, t Tree, s HeadShape) {
 	d.needs.attentionScratch(d, q, t, s)
 }
 
-func (d *dry) AttentionBack(_, _, _, _, _, _, q, _, _ View, _ Tree, s HeadShape) {
-	d.needs.attentionBackScratch(d, q, s)
+func (d *dry) AttentionBack(_, _, _, _, _, _, q, _, _ View, t Tree, s HeadShape) {
+	d.needs.attentionBackScratch(d, q, t, s)
 }
 
 func (d *dry) LogProbs(_ *HeadOutput, h View, w Weight, _ []HeadTarget, _ float64) error {

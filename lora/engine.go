@@ -209,9 +209,9 @@ type Transformer interface {
 	// logarithm of each soft-max's denominator. Rows of o that no node claims are
 	// not written.
 	Attention(o, lse, q, k, v View, t Tree, s HeadShape)
-	// AttentionBack sets dq, dk and dv for a tree in which every node's rows are
-	// all queries (Rows == Len) and no two share a key row. Rows that no node
-	// claims are not written.
+	// AttentionBack sets dq, dk and dv for a tree in which no two nodes share a key
+	// row. Rows of dq that no node claims, and rows of dk and dv that no query sees,
+	// are not written.
 	AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, s HeadShape)
 }
 

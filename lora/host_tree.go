@@ -8,6 +8,7 @@ type treeLayout struct {
 	end   []int32 // row after the last of each node's subtree
 	rows  []int32 // number of rows of each node's subtree
 	depth []int32 // keys before each node's own on its path
+	root  []int32 // of the tree that each node belongs to
 }
 
 // set lays the tree out over a number of query rows. It panics where two nodes
@@ -15,13 +16,15 @@ type treeLayout struct {
 func (l *treeLayout) set(t Tree, rows int) {
 	l.owner = grow(l.owner, rows)
 	l.first, l.end, l.rows = grow(l.first, len(t)), grow(l.end, len(t)), grow(l.rows, len(t))
-	l.depth = grow(l.depth, len(t))
+	l.depth, l.root = grow(l.depth, len(t)), grow(l.root, len(t))
 	for i := range l.owner {
 		l.owner[i] = -1
 	}
 	for i, n := range t {
 		l.first[i], l.end[i], l.rows[i], l.depth[i] = n.Q, n.Q+n.Rows, n.Rows, 0
+		l.root[i] = int32(i)
 		if n.Parent >= 0 {
+			l.root[i] = l.root[n.Parent]
 			l.depth[i] = l.depth[n.Parent] + t[n.Parent].Len
 		}
 		for r := n.Q; r < n.Q+n.Rows; r++ {
@@ -36,6 +39,12 @@ func (l *treeLayout) set(t Tree, rows int) {
 			l.join(int(p), i)
 		}
 	}
+}
+
+// firstSeer returns the first query row that may see key k of a node: its own rows
+// belong to its last keys, and those of its descendants see all.
+func (l *treeLayout) firstSeer(n Node, node, k int) int {
+	return int(l.first[node]) + max(0, k-int(n.Len-n.Rows))
 }
 
 // join adds the rows of child's subtree to those of its parent.

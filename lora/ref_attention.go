@@ -31,7 +31,10 @@ func (e *refEngine) Attention(o, lse, q, k, v View, t Tree, s HeadShape) {
 func (e *refEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, s HeadShape) {
 	checkAttentionBack(dq, dk, dv, do, o, lse, q, k, v, t, s)
 	e.layout.set(t, q.Rows)
-	for _, n := range t {
+	for i, n := range t {
+		if e.layout.rows[i] == 0 {
+			continue // no query sees its keys
+		}
 		e.Zero(dk.RowRange(int(n.KV), int(n.KV+n.Len)))
 		e.Zero(dv.RowRange(int(n.KV), int(n.KV+n.Len)))
 	}

@@ -163,7 +163,7 @@ func (s *suite) reaches(clean *attentionCase, w *denseAttention, key int, k, v [
 	other := *clean
 	other.k, other.v = s.operand(clean.f.keys, w.keyWidth, k), s.operand(clean.f.keys, w.keyWidth, v)
 	other.o, other.lse = s.output(clean.f.rows, w.width), s.output(clean.f.rows, clean.shape.Heads)
-	other.trainable = false
+	other.forward = true
 	other.run(s.got, func(o operand) lora.View { return o.got })
 	got, want := s.read(s.got, other.o.got), s.read(s.got, clean.o.got)
 	reached := false
@@ -212,7 +212,7 @@ func (s *suite) infiniteScores(f forest, shape lora.HeadShape) {
 		c.k.data[i] = float32(math.Inf(-1))
 	}
 	c.q, c.k = s.operand(f.rows, shape.Heads*shape.HeadDim, c.q.data), s.operand(f.keys, shape.KVHeads*shape.HeadDim, c.k.data)
-	c.trainable = false
+	c.forward = true
 	s.on(c.run)
 	s.exact("o of −Inf", c.o)
 	s.exact("lse of −Inf", c.lse)

@@ -146,9 +146,14 @@ func linearGradients(s *suite, drop lora.Dropout) {
 }
 
 func attentionGradients(s *suite) {
-	e := s.ref
 	shape := lora.HeadShape{Heads: 2, KVHeads: 1, HeadDim: 3}
-	tree := lora.Tree{{Parent: -1, KV: 1, Len: 2, Q: 0, Rows: 2}, {Parent: 0, KV: 3, Len: 3, Q: 2, Rows: 3}, {Parent: 0, KV: 6, Len: 1, Q: 5, Rows: 1}}
+	attentionDifferences(s, shape, lora.Tree{{Parent: -1, KV: 1, Len: 2, Q: 0, Rows: 2}, {Parent: 0, KV: 3, Len: 3, Q: 2, Rows: 3}, {Parent: 0, KV: 6, Len: 1, Q: 5, Rows: 1}})
+	// Keys without queries, as of a prompt that was computed before.
+	attentionDifferences(s, shape, lora.Tree{{Parent: -1, KV: 0, Len: 2}, {Parent: 0, KV: 2, Len: 3, Q: 0, Rows: 2}, {Parent: 0, KV: 5, Len: 2, Q: 2, Rows: 2}})
+}
+
+func attentionDifferences(s *suite, shape lora.HeadShape, tree lora.Tree) {
+	e := s.ref
 	q, k, v := s.view(6, 6), s.view(7, 3), s.view(7, 3)
 	o, lse, do := e.NewView(6, 6), e.NewView(6, 2), e.NewView(6, 6)
 	dq, dk, dv := e.NewView(6, 6), e.NewView(7, 3), e.NewView(7, 3)
