@@ -15,12 +15,28 @@ type tape struct {
 	d      [2]lora.View // gradients with respect to a block's input and output, in turn
 	saved  []acts       // one a block
 	marks  []lora.Mark  // where the arena ended before each block
+
+	section *section
+	x       lora.View // the last block's output
+	sums    []keyPair // gradients with respect to kept that the parts below gave so far
 }
 
-func newTape(n *net, f *Forest, again int) *tape {
-	t := &tape{pass: newPass(n, f.positions, f.tree, f.headRows), tokens: f.tokens, again: again}
+// newTape prepares a part of a forest, below the tape of the segment above.
+func newTape(n *net, f *Forest, p *section, up *tape, again int) *tape {
+	t := &tape{pass: newPass(n, f.positions[p.lo:p.hi], p.tree, p.read), tokens: f.tokens[p.lo:p.hi], again: again, section: p}
+	t.up, t.above = up, p.above
 	t.d[0], t.d[1] = t.temp(n.cfg.HiddenSize), t.temp(n.cfg.HiddenSize)
 	t.saved, t.marks = make([]acts, len(n.blocks)), make([]lora.Mark, len(n.blocks))
+	if len(p.below) > 0 {
+		t.kept, t.sums = t.keyPairs(), t.keyPairs()
+		for _, s := range t.sums {
+			n.eng.Zero(s.k)
+			n.eng.Zero(s.v)
+		}
+	}
+	if up != nil || len(p.below) > 0 {
+		n.eng.Zero(t.top())
+	}
 	return t
 }
 
@@ -79,14 +95,20 @@ func (t *tape) back(ctx context.Context, dx lora.View) error {
 func (t *tape) recall(i int) {
 	a, b, eng := &t.saved[i], &t.n.blocks[i], t.n.eng
 	if i < t.again {
-		out := t.output(i)
 		t.room(i, a)
-		t.block(i, out, a)
+		if b.down.A.IsNone() {
+			t.inside(i, a) // the output itself is not needed
+		} else {
+			t.block(i, t.output(i), a)
+		}
 		return
 	}
 	t.between(a)
 	if readsInput(&b.q) || readsInput(&b.k) || readsInput(&b.v) {
 		eng.RMSNorm(a.n1, a.x, b.attnNorm.w, t.n.cfg.RMSNormEps)
+	}
+	if t.silent(i) {
+		return
 	}
 	if readsInput(&b.gate) || readsInput(&b.up) {
 		eng.RMSNorm(a.n2, a.mid, b.mlpNorm.w, t.n.cfg.RMSNormEps)
@@ -105,20 +127,28 @@ func readsInput(l *lora.Linear) bool { return !l.DA.IsNone() || !l.DW.IsNone() }
 // embeddings are trained.
 func (t *tape) blockBack(i int, dx, dout lora.View, a *acts) {
 	b, eng := &t.n.blocks[i], t.n.eng
-	dmid := t.mlpBack(b, dout, a)
-	do := t.outputBack(i, dmid, a)
+	var dmid, do lora.View
+	if t.silent(i) {
+		do = t.temp(a.o.Cols)
+		eng.Zero(do)
+	} else {
+		dmid = t.mlpBack(b, dout, a)
+		do = t.outputBack(i, dmid, a)
+	}
 	dn1 := t.temp(dx.Cols)
 	if i == 0 && t.n.dEmbed.IsNone() && b.attnNorm.dw.IsNone() {
-		t.attentionBack(b, lora.View{}, do, a)
+		t.attentionBack(i, lora.View{}, do, a)
 		return
 	}
-	t.attentionBack(b, dn1, do, a)
+	t.attentionBack(i, dn1, do, a)
 	eng.RMSNormBack(dx, dn1, a.x, b.attnNorm.w, b.attnNorm.dw, t.n.cfg.RMSNormEps)
-	if t.picks(i) {
+	switch {
+	case t.silent(i):
+	case t.picks(i):
 		eng.ScatterAdd(dx, dmid, t.read)
-		return
+	default:
+		eng.Accumulate(dx, dmid)
 	}
-	eng.Accumulate(dx, dmid)
 }
 
 // outputBack returns the gradient with respect to attention's output from dmid.
@@ -152,10 +182,10 @@ func (t *tape) mlpBack(b *block, dout lora.View, a *acts) lora.View {
 // attentionBack sets dn1, the gradient with respect to the normalised input, from
 // that with respect to attention's output; the zero View where only parameters need
 // theirs.
-func (t *tape) attentionBack(b *block, dn1, do lora.View, a *acts) {
-	eng, s := t.n.eng, t.n.shape
-	dq, dk, dv := t.temp(a.q.Cols), t.temp(a.k.Cols), t.temp(a.v.Cols)
-	eng.AttentionBack(dq, dk, dv, do, a.o, a.lse, a.q, a.k, a.v, t.tree, s)
+func (t *tape) attentionBack(i int, dn1, do lora.View, a *acts) {
+	eng, s, b := t.n.eng, t.n.shape, &t.n.blocks[i]
+	dq := t.temp(a.q.Cols)
+	dk, dv := t.keysBack(i, dq, do, a)
 	eng.Rotary(dq, t.cos, t.sin, s.Heads, true)
 	eng.Rotary(dk, t.cos, t.sin, s.KVHeads, true)
 	dq = t.headNormBack(dq, a.qRaw, b.qNorm, s.Heads)
@@ -163,6 +193,30 @@ func (t *tape) attentionBack(b *block, dn1, do lora.View, a *acts) {
 	t.linearBack(dn1, dq, a.n1, b, 0, a, false)
 	t.linearBack(dn1, dk, a.n1, b, 1, a, true)
 	t.linearBack(dn1, dv, a.n1, b, 2, a, true)
+}
+
+// keysBack sets dq and returns the gradients with respect to the pass's own keys and
+// values: what its queries give, and what those of the parts below gave. Its part of the
+// gradients of the segments above is added to their sums.
+func (t *tape) keysBack(i int, dq, do lora.View, a *acts) (dk, dv lora.View) {
+	eng := t.n.eng
+	d, k, v := t.keyRoom(t.above+t.rows), a.k, a.v
+	mark := eng.Mark()
+	if t.up != nil {
+		k, v = t.path(i, a)
+	}
+	eng.AttentionBack(dq, d.k, d.v, do, a.o, a.lse, a.q, k, v, t.tree, t.n.shape)
+	eng.Reset(mark)
+	for u := t.up; u != nil; u = u.up {
+		eng.Accumulate(u.sums[i].k, d.k.RowRange(u.above, u.above+u.rows))
+		eng.Accumulate(u.sums[i].v, d.v.RowRange(u.above, u.above+u.rows))
+	}
+	dk, dv = d.k.RowRange(t.above, d.k.Rows), d.v.RowRange(t.above, d.v.Rows)
+	if t.sums != nil {
+		eng.Accumulate(dk, t.sums[i].k)
+		eng.Accumulate(dv, t.sums[i].v)
+	}
+	return dk, dv
 }
 
 func (t *tape) headNormBack(dy, raw lora.View, g gain, heads int) lora.View {

@@ -16,6 +16,28 @@ type pass struct {
 	cos, sin lora.View
 	cache    *cache  // keys and values of earlier rows; nil: the batch sees itself only
 	cacheAt  []int32 // rows of the cache that receive the batch's keys and values
+
+	up    *tape     // of the segment above, whose path the rows see as well; nil: none
+	above int       // keys of that path
+	kept  []keyPair // where each block's keys and values go that outlive it; nil: nowhere
+}
+
+// keyPair is keys and values, or gradients with respect to them.
+type keyPair struct{ k, v lora.View }
+
+// keyPairs makes room for the keys and values of all blocks, or their gradients.
+func (p *pass) keyPairs() []keyPair {
+	pairs := make([]keyPair, len(p.n.blocks))
+	for i := range pairs {
+		pairs[i] = p.keyRoom(p.rows)
+	}
+	return pairs
+}
+
+// keyRoom makes room for keys and values.
+func (p *pass) keyRoom(rows int) keyPair {
+	width := p.n.shape.KVHeads * p.n.shape.HeadDim
+	return keyPair{p.n.eng.Temp(rows, width), p.n.eng.Temp(rows, width)}
 }
 
 // acts are the activations of one block that its backward pass reads.
@@ -68,6 +90,9 @@ func (p *pass) embed(tokens []int32) lora.View {
 // picks reports whether block i goes on with the rows that are read only.
 func (p *pass) picks(i int) bool { return p.read != nil && i == len(p.n.blocks)-1 }
 
+// silent reports whether nothing is read of block i but its keys and values.
+func (p *pass) silent(i int) bool { return p.picks(i) && len(p.read) == 0 }
+
 // output makes room for block i's output.
 func (p *pass) output(i int) lora.View {
 	if p.picks(i) {
@@ -101,9 +126,14 @@ func (p *pass) infer(ctx context.Context, tokens []int32) (lora.View, error) {
 // but by products.
 func (p *pass) room(i int, a *acts) {
 	s, cfg, b := p.n.shape, p.n.cfg, &p.n.blocks[i]
-	a.q, a.k, a.v = p.temp(s.Heads*s.HeadDim), p.temp(s.KVHeads*s.HeadDim), p.temp(s.KVHeads*s.HeadDim)
-	a.qRaw, a.q = p.normRoom(a.q, b.qNorm)
-	a.kRaw, a.k = p.normRoom(a.k, b.kNorm)
+	var pair keyPair
+	if p.kept != nil {
+		pair = p.kept[i]
+	} else {
+		pair = p.keyRoom(p.rows)
+	}
+	a.q, a.k, a.v = p.temp(s.Heads*s.HeadDim), pair.k, pair.v
+	a.qRaw, a.kRaw = p.normRoom(a.q, b.qNorm), p.normRoom(a.k, b.kNorm)
 	a.o, a.lse = p.temp(s.Heads*s.HeadDim), p.temp(s.Heads)
 	rows := p.rows
 	a.oRead = a.o
@@ -123,13 +153,13 @@ func (p *pass) room(i int, a *acts) {
 	}
 }
 
-// normRoom makes room for the normalised heads of x. Where the model has no such norm
-// it returns the zero View and x itself.
-func (p *pass) normRoom(x lora.View, g gain) (raw, y lora.View) {
+// normRoom makes room for what becomes y when its heads are normalised. Where the model
+// has no such norm it returns the zero View.
+func (p *pass) normRoom(y lora.View, g gain) lora.View {
 	if g.w.IsNone() {
-		return lora.View{}, x
+		return lora.View{}
 	}
-	return x, p.temp(x.Cols)
+	return p.temp(y.Cols)
 }
 
 // between makes room for what can be computed again at little cost: the normalised
@@ -142,16 +172,25 @@ func (p *pass) between(a *acts) {
 
 // block computes block i: out = mid + mlp(norm(mid)), mid = x + attention(norm(x)).
 func (p *pass) block(i int, out lora.View, a *acts) {
+	p.inside(i, a)
+	if !p.silent(i) {
+		p.n.eng.Linear(out, a.act, &p.n.blocks[i].down, a.h[6])
+		p.n.eng.Accumulate(out, a.mid)
+	}
+}
+
+// inside computes block i up to the input of its last layer.
+func (p *pass) inside(i int, a *acts) {
 	b, cfg, eng := &p.n.blocks[i], p.n.cfg, p.n.eng
 	p.between(a)
 	eng.RMSNorm(a.n1, a.x, b.attnNorm.w, cfg.RMSNormEps)
 	p.project(b, a)
 	p.attend(i, a)
+	if p.silent(i) {
+		return // only the keys and values were wanted
+	}
 	x := a.x
 	if p.picks(i) {
-		if len(p.read) == 0 {
-			return // only the keys and values were wanted
-		}
 		eng.Pick(a.oRead, a.o, p.read)
 		x = p.pick(x)
 	}
@@ -161,8 +200,6 @@ func (p *pass) block(i int, out lora.View, a *acts) {
 	eng.Linear(a.gate, a.n2, &b.gate, a.h[4])
 	eng.Linear(a.up, a.n2, &b.up, a.h[5])
 	eng.SwiGLU(a.act, a.gate, a.up)
-	eng.Linear(out, a.act, &b.down, a.h[6])
-	eng.Accumulate(out, a.mid)
 }
 
 // pick returns the rows of x that are read.
@@ -208,7 +245,25 @@ func (p *pass) attend(i int, a *acts) {
 	if p.cache != nil {
 		k, v = p.cache.put(i, k, v, p.cacheAt)
 	}
+	mark := eng.Mark()
+	if p.up != nil {
+		k, v = p.path(i, a)
+	}
 	eng.Attention(a.o, a.lse, a.q, k, v, p.tree, s)
+	eng.Reset(mark)
+}
+
+// path returns block i's keys and values of the whole path: of the segments above and of
+// the pass itself.
+func (p *pass) path(i int, a *acts) (k, v lora.View) {
+	eng, pair := p.n.eng, p.keyRoom(p.above+p.rows)
+	eng.Copy(pair.k.RowRange(p.above, pair.k.Rows), a.k)
+	eng.Copy(pair.v.RowRange(p.above, pair.v.Rows), a.v)
+	for u := p.up; u != nil; u = u.up {
+		eng.Copy(pair.k.RowRange(u.above, u.above+u.rows), u.kept[i].k)
+		eng.Copy(pair.v.RowRange(u.above, u.above+u.rows), u.kept[i].v)
+	}
+	return pair.k, pair.v
 }
 
 // final normalises the last block's output.

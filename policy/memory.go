@@ -7,43 +7,104 @@ import (
 	"github.com/socialrl/socialrl/lora"
 )
 
+// partSizes are the rows of parts that are tried, where a step does not fit into its
+// memory as a whole: the fewer, the less is held, and the less the products have to
+// share each read of a weight among.
+var partSizes = []int{1024, 512, 256}
+
 // StepMemory returns the bytes of the engine's arena that Step takes for a forest and
 // these options: activations, gradients of activations, and what operations need for
 // themselves. It is exact. Weights, the adapter, its gradients and moments come on top;
 // lora.MemoryStats counts them.
 func (p *Policy) StepMemory(f *Forest, opts ...Option) int64 {
 	p.bind()
-	_, bytes := p.plan(f, newOptions(f, opts))
-	return bytes
+	return p.plan(f, newOptions(f, opts)).bytes
 }
 
-// plan returns how many of the lowest blocks a step computes again, and the bytes of
-// the arena that it takes then.
-func (p *Policy) plan(f *Forest, o options) (again int, bytes int64) {
+// plan returns how a step is computed: as a whole where that fits; else in the way that
+// computes the fewest rows again, of these with the largest parts; and where nothing
+// fits, in that which takes the least.
+func (p *Policy) plan(f *Forest, o options) stepPlan {
 	blocks := len(p.net.blocks)
+	best := stepPlan{parts: whole(f)}
 	if p.Recompute {
-		return blocks, p.measure(f, o, blocks)
+		best.leaves = blocks
+		best.bytes = p.measurePlan(f, o, best)
+		return best
 	}
-	if bytes = p.measure(f, o, 0); p.Memory == 0 || bytes <= p.Memory {
-		return 0, bytes
+	if best.bytes = p.measurePlan(f, o, best); p.Memory == 0 || best.bytes <= p.Memory {
+		return best
 	}
-	again = 1 + sort.Search(blocks-1, func(i int) bool { return p.measure(f, o, i+1) <= p.Memory })
-	return again, p.measure(f, o, again)
+	best = p.bounded(f, o, whole(f))
+	sizes := p.partRows
+	if sizes == nil {
+		sizes = partSizes
+	}
+	for _, most := range sizes {
+		if f.Rows() <= most {
+			continue
+		}
+		if s := p.bounded(f, o, cut(f, most)); p.prefers(s, best) {
+			best = s
+		}
+	}
+	return best
 }
 
-// measure runs a step on an engine that computes nothing and returns the highest use
-// of the arena.
+// prefers reports whether a plan is better than another.
+func (p *Policy) prefers(s, other stepPlan) bool {
+	if s.bytes > p.Memory || other.bytes > p.Memory {
+		return s.bytes < other.bytes
+	}
+	return s.repeated() < other.repeated()
+}
+
+// repeated returns how many rows times blocks are computed again.
+func (s *stepPlan) repeated() int {
+	stems, leaves := sum(s.parts)
+	return s.stems*stems + s.leaves*leaves
+}
+
+// bounded returns the plan of given parts that fits into the memory with the fewest
+// blocks computed again, first of the parts that others wait for, as what they hold is
+// held the longest. Where none fits it computes all again.
+func (p *Policy) bounded(f *Forest, o options, parts []*section) stepPlan {
+	blocks := len(p.net.blocks)
+	stems, _ := sum(parts)
+	steps := blocks
+	if stems > 0 {
+		steps = 2 * blocks
+	}
+	at := func(i int) stepPlan {
+		s := stepPlan{parts: parts, leaves: i}
+		if stems > 0 {
+			s.stems, s.leaves = min(i, blocks), max(0, i-blocks)
+		}
+		s.bytes = p.measurePlan(f, o, s)
+		return s
+	}
+	return at(sort.Search(steps, func(i int) bool { return at(i).bytes <= p.Memory }))
+}
+
+// measure returns what a step takes that is computed as a whole, with so many blocks
+// computed again.
 func (p *Policy) measure(f *Forest, o options, again int) int64 {
+	return p.measurePlan(f, o, stepPlan{parts: whole(f), leaves: again})
+}
+
+// measurePlan runs a step on an engine that computes nothing and returns the highest use
+// of the arena.
+func (p *Policy) measurePlan(f *Forest, o options, plan stepPlan) int64 {
 	dry := lora.Dry(p.base.eng)
 	n := *p.net
 	n.eng = dry
-	n.setDropout(p.dropout.rate, 0, 0, 0)
-	t := newTape(&n, f, again)
-	x, _ := t.record(context.Background())
-	e := &end{pass: t.pass, f: f, o: o}
-	_, _ = e.targets(x)
-	dx := t.top()
-	e.back(dx, make([]float64, max(f.Targets(), f.Examples())))
-	_ = t.back(context.Background(), dx)
+	n.setDropout(p.dropout.rate, 0, 0, 0, 0)
+	s := &stepper{n: &n, f: f, o: o, plan: plan, loss: noLoss, mask: func(*section) {}}
+	_ = s.run(context.Background(), plan.parts, nil)
 	return dry.Stats().ArenaPeak
 }
+
+// noLoss has no derivatives.
+var noLoss = LossFunc(func(t Targets) (float64, []float64, error) {
+	return 0, make([]float64, max(len(t.LogProb), len(t.Score))), nil
+})

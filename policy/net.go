@@ -56,12 +56,17 @@ func newNet(b *Base, a *lora.Adapter) *net {
 	return n
 }
 
-// setDropout gives every branch its dropout for one pass.
-func (n *net) setDropout(p float64, seed uint64, step uint32, row0 uint64) {
+// setDropout gives every branch its dropout for one pass, whose rows count from row0 in
+// the step, and those that are read, which the end of the last block sees alone, from
+// read0.
+func (n *net) setDropout(p float64, seed uint64, step uint32, row0, read0 uint64) {
 	for i := range n.blocks {
 		for j, l := range n.blocks[i].linears() {
-			index := uint32(i*7 + j)
-			l.Drop = lora.Dropout{P: p, Row0: row0, Key: lora.Key{Seed: seed, Purpose: lora.ForDropout, Index: index, Step: step}}
+			index, first := uint32(i*7+j), row0
+			if i == len(n.blocks)-1 && j >= 3 {
+				first = read0
+			}
+			l.Drop = lora.Dropout{P: p, Row0: first, Key: lora.Key{Seed: seed, Purpose: lora.ForDropout, Index: index, Step: step}}
 		}
 	}
 }

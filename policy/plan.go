@@ -264,8 +264,8 @@ func (r *rehearsal) update(u *Usage) error {
 		return err
 	}
 	for _, f := range packed.Forests {
-		again, bytes := r.policy.plan(f, newOptions(f, nil))
-		u.Again, u.Update = max(u.Again, again), max(u.Update, bytes)
+		plan := r.policy.plan(f, newOptions(f, nil))
+		u.Again, u.Update = max(u.Again, plan.stems, plan.leaves), max(u.Update, plan.bytes)
 	}
 	return nil
 }

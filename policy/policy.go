@@ -17,16 +17,23 @@ type Policy struct {
 	// input and computes the block again.
 	Recompute bool
 	// Memory bounds the bytes of activations of a backward pass, as StepMemory counts
-	// them: as few blocks as it asks for are computed again. 0 is no bound. Where not
-	// even all of them suffice, the pass takes what it needs. Gradients are the same,
-	// bit for bit, whatever the bound.
+	// them. What does not fit is computed in parts, depth first: a beginning that
+	// several examples share, then each of them forward and backward, then the
+	// beginning backward; and where that does not suffice, as few blocks as possible
+	// are computed again. Where nothing suffices, the pass takes as little as it can.
+	// 0 is no bound.
+	//
+	// The bound and the forest's shape alone decide on the parts. Within one way to
+	// cut, gradients are the same bit for bit; between two they differ by the rounding
+	// of sums. In parts the loss sees the examples some at a time: see [Loss].
 	Memory int64
 
-	base    *Base
-	adapter *lora.Adapter
-	net     *net
-	bound   bool // net knows the adapter's gradients
-	dropout struct {
+	partRows []int // rows of parts that are tried; nil: partSizes
+	base     *Base
+	adapter  *lora.Adapter
+	net      *net
+	bound    bool // net knows the adapter's gradients
+	dropout  struct {
 		rate float64
 		seed uint64
 		step uint32
@@ -124,7 +131,7 @@ func (p *Policy) Scores(ctx context.Context, f *Forest) (Targets, error) {
 func (p *Policy) inferTargets(ctx context.Context, f *Forest, o options) (Targets, error) {
 	eng := p.base.eng
 	defer eng.Reset(eng.Mark())
-	p.net.setDropout(0, 0, 0, 0)
+	p.net.setDropout(0, 0, 0, 0, 0)
 	run := newPass(p.net, f.positions, f.tree, f.headRows)
 	x, err := run.infer(ctx, f.tokens)
 	if err != nil {
@@ -147,34 +154,19 @@ func (p *Policy) Step(ctx context.Context, f *Forest, loss Loss, opts ...Option)
 	}
 	eng := p.base.eng
 	defer eng.Reset(eng.Mark())
-	again, bytes := p.plan(f, o)
-	eng.Reserve(bytes)
+	plan := p.plan(f, o)
+	eng.Reserve(plan.bytes)
 	d := &p.dropout
-	p.net.setDropout(d.rate, d.seed, d.step, d.rows)
+	first := d.rows
 	d.rows += uint64(f.Rows())
-	t := newTape(p.net, f, again)
-	x, err := t.record(ctx)
-	if err != nil {
+	s := &stepper{n: p.net, f: f, o: o, plan: plan, loss: loss,
+		mask: func(part *section) {
+			p.net.setDropout(d.rate, d.seed, d.step, first+uint64(part.lo), first+uint64(part.readBefore))
+		}}
+	if err := s.run(ctx, plan.parts, nil); err != nil {
 		return 0, err
 	}
-	e := &end{pass: t.pass, f: f, o: o}
-	targets, err := e.targets(x)
-	if err != nil {
-		return 0, err
-	}
-	value, deriv, err := loss.Eval(targets)
-	if err != nil {
-		return 0, err
-	}
-	if err := e.checkDerivatives(deriv); err != nil {
-		return 0, err
-	}
-	dx := t.top()
-	e.back(dx, deriv)
-	if err := t.back(ctx, dx); err != nil {
-		return 0, err
-	}
-	return value, eng.Sync()
+	return s.value, eng.Sync()
 }
 
 func (p *Policy) check(f *Forest, o options) error {
@@ -229,7 +221,7 @@ func (p *Policy) Logits(ctx context.Context, tokens []int) ([][]float32, error) 
 	}
 	eng := p.base.eng
 	defer eng.Reset(eng.Mark())
-	p.net.setDropout(0, 0, 0, 0)
+	p.net.setDropout(0, 0, 0, 0, 0)
 	run := newPass(p.net, f.positions, f.tree, nil)
 	x, err := run.infer(ctx, f.tokens)
 	if err != nil {

@@ -159,7 +159,7 @@ func (s *Session) Step(ctx context.Context) ([]Token, error) {
 // compute computes one batch and draws the tokens that it gives.
 func (s *Session) compute(ctx context.Context, b *stepBatch) ([]Token, error) {
 	eng := s.p.base.eng
-	s.p.net.setDropout(0, 0, 0, 0)
+	s.p.net.setDropout(0, 0, 0, 0, 0)
 	run := newPass(s.p.net, b.positions, b.tree, b.readRows)
 	run.cache, run.cacheAt = s.cache, b.cacheAt
 	x, err := run.infer(ctx, b.tokens)

@@ -34,7 +34,10 @@ func (t Targets) ExampleEntropy(i int) []float64 {
 	return t.Entropy[t.Spans[i].Start:t.Spans[i].End]
 }
 
-// Loss turns a forward pass into a number and its derivatives.
+// Loss turns a forward pass into a number and its derivatives. The optimiser step's loss
+// is the sum of what Eval returns for all of the step's examples, of which it sees those
+// of one forest at a time, or of one part of a forest where the policy's memory is
+// bounded; what an example contributes must not depend on which others it comes with.
 type Loss interface {
 	// Eval returns the loss that these targets contribute to the optimiser step
 	// and its derivative with respect to each element of t.LogProb (of t.Score
