@@ -2,6 +2,9 @@ package lora
 
 var _ scratcher = (*cpuEngine)(nil)
 
+// rowsForSpeed is where the unpacking of a weight is worth its product.
+func (e *cpuEngine) rowsForSpeed() int { return 256 }
+
 // linearScratch is the room of Linear: its input after dropout.
 func (e *cpuEngine) linearScratch(m arena, x View, l *Linear) {
 	defer m.Reset(m.Mark())

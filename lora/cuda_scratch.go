@@ -44,6 +44,9 @@ func (r cudaRoom) attentionScratch(m arena, q View, t Tree, s HeadShape) {
 	r.attention(m, q, t, s)
 }
 
+// rowsForSpeed fills a large GPU's multiprocessors several times.
+func (r cudaRoom) rowsForSpeed() int { return 16384 }
+
 // attentionBackScratch is the room of AttentionBack.
 func (r cudaRoom) attentionBackScratch(m arena, q View, t Tree, s HeadShape) {
 	defer m.Reset(m.Mark())

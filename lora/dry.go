@@ -31,17 +31,29 @@ func Dry(e Engine) Engine {
 		d.needs, d.name, d.size = of.needs, of.name, of.size
 		return d
 	}
-	switch n := e.(type) {
-	case scratcher:
-		d.needs = n
-	case interface{ room() cudaRoom }:
-		d.needs = n.room()
-	}
+	d.needs = scratcherOf(e)
 	if s, ok := e.(interface{ elementSize() int64 }); ok {
 		d.size = s.elementSize()
 	}
 	return d
 }
+
+// scratcherOf returns what knows the needs of an engine.
+func scratcherOf(e Engine) scratcher {
+	switch n := e.(type) {
+	case *dry:
+		return n.needs
+	case scratcher:
+		return n
+	case interface{ room() cudaRoom }:
+		return n.room()
+	}
+	return noScratch{}
+}
+
+// RowsForSpeed returns the number of rows from which on an engine's products run at about
+// their full speed: a batch of several times as many can as well be computed in parts.
+func RowsForSpeed(e Engine) int { return scratcherOf(e).rowsForSpeed() }
 
 // arena is the part of [Memory] that hands out room for a while.
 type arena interface {
@@ -60,11 +72,14 @@ type scratcher interface {
 	attentionBackScratch(m arena, q View, t Tree, s HeadShape)
 	headScratch(m arena, h View, w Weight)
 	sampleScratch(m arena, logits View)
+
+	rowsForSpeed() int // see RowsForSpeed
 }
 
 // noScratch is what an engine needs whose operations take no room.
 type noScratch struct{}
 
+func (noScratch) rowsForSpeed() int                                  { return 1 }
 func (noScratch) linearScratch(arena, View, *Linear)                 {}
 func (noScratch) linearBackScratch(arena, View, View, View, *Linear) {}
 func (noScratch) rmsNormBackScratch(arena, View)                     {}

@@ -2,6 +2,7 @@ package lora
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 )
@@ -39,6 +40,7 @@ type hostMemory[F float] struct {
 	size    int64 // bytes of an element
 	views   int64 // elements that NewView made and FreeView did not take back
 	weights int64 // bytes
+	freed   int64 // bytes of views that FreeView took back and may not be collected yet
 
 	arena arenaChunks[*buffer[F]]
 }
@@ -58,8 +60,17 @@ func (m *hostMemory[F]) FreeView(v View) {
 	b, ok := v.Buf.(*buffer[F])
 	require(ok, "lora: FreeView: view of another engine")
 	m.views -= int64(len(b.data))
+	m.freed += int64(len(b.data)) * m.size
 	b.data = nil
+	if m.freed >= collectFreed {
+		m.freed = 0
+		runtime.GC()
+	}
 }
+
+// collectFreed is how many bytes of views are taken back before they are collected. The
+// runtime alone would wait until they are as many as weights and arena together.
+const collectFreed = 32 << 20
 
 // Temp makes a matrix in the arena.
 func (m *hostMemory[F]) Temp(rows, cols int) View {

@@ -30,7 +30,7 @@ type FitConfig struct {
 
 	Budget    int    // most rows of one forest (4096)
 	Recompute bool   // see Policy.Recompute
-	Memory    int64  `json:"-"` // see Policy.Memory; it changes no result (0: no bound)
+	Memory    int64  `json:"-"` // see Policy.Memory (0: no bound); a run may go on with another, which changes the rounding of sums
 	Seed      uint64 // of the split, the order and dropout (42)
 
 	// OnStep is called after every step and every evaluation. It may be nil.

@@ -7,10 +7,20 @@ import (
 	"github.com/socialrl/socialrl/lora"
 )
 
-// partSizes are the rows of parts that are tried, where a step does not fit into its
-// memory as a whole: the fewer, the less is held, and the less the products have to
-// share each read of a weight among.
-var partSizes = []int{1024, 512, 256}
+// partSizes returns the rows of parts that are tried, the first of them always and the
+// others where a step does not fit into its memory: the fewer, the less is held, and the
+// fewer rows have to share what each read of a weight costs.
+func (p *Policy) partSizes() []int {
+	if p.partRows != nil {
+		return p.partRows
+	}
+	var sizes []int
+	full := lora.RowsForSpeed(p.base.eng)
+	for most := full; most >= max(128, full/16); most /= 2 {
+		sizes = append(sizes, most)
+	}
+	return sizes
+}
 
 // StepMemory returns the bytes of the engine's arena that Step takes for a forest and
 // these options: activations, gradients of activations, and what operations need for
@@ -21,25 +31,28 @@ func (p *Policy) StepMemory(f *Forest, opts ...Option) int64 {
 	return p.plan(f, newOptions(f, opts)).bytes
 }
 
-// plan returns how a step is computed: as a whole where that fits; else in the way that
-// computes the fewest rows again, of these with the largest parts; and where nothing
-// fits, in that which takes the least.
+// plan returns how a step is computed: in the largest parts, or as a whole where that takes
+// no more memory; where that does not fit, in the way that computes the fewest rows again,
+// of these with the largest parts; and where nothing fits, in that which takes the least.
 func (p *Policy) plan(f *Forest, o options) stepPlan {
-	blocks := len(p.net.blocks)
-	best := stepPlan{parts: whole(f)}
+	best := p.planned(f, o, stepPlan{parts: whole(f)})
 	if p.Recompute {
-		best.leaves = blocks
-		best.bytes = p.measurePlan(f, o, best)
-		return best
+		best.leaves = len(p.net.blocks)
+		return p.planned(f, o, best)
 	}
-	if best.bytes = p.measurePlan(f, o, best); p.Memory == 0 || best.bytes <= p.Memory {
+	var sizes []int
+	if !o.whole {
+		sizes = p.partSizes()
+	}
+	if len(sizes) > 0 && f.Rows() > sizes[0] {
+		if s := p.planned(f, o, stepPlan{parts: cut(f, sizes[0])}); s.bytes < best.bytes {
+			best = s
+		}
+	}
+	if p.Memory == 0 || best.bytes <= p.Memory {
 		return best
 	}
 	best = p.bounded(f, o, whole(f))
-	sizes := p.partRows
-	if sizes == nil {
-		sizes = partSizes
-	}
 	for _, most := range sizes {
 		if f.Rows() <= most {
 			continue
@@ -49,6 +62,12 @@ func (p *Policy) plan(f *Forest, o options) stepPlan {
 		}
 	}
 	return best
+}
+
+// planned returns the plan with the bytes that it takes.
+func (p *Policy) planned(f *Forest, o options, s stepPlan) stepPlan {
+	s.bytes = p.measurePlan(f, o, s)
+	return s
 }
 
 // prefers reports whether a plan is better than another.
@@ -80,8 +99,7 @@ func (p *Policy) bounded(f *Forest, o options, parts []*section) stepPlan {
 		if stems > 0 {
 			s.stems, s.leaves = min(i, blocks), max(0, i-blocks)
 		}
-		s.bytes = p.measurePlan(f, o, s)
-		return s
+		return p.planned(f, o, s)
 	}
 	return at(sort.Search(steps, func(i int) bool { return at(i).bytes <= p.Memory }))
 }
@@ -98,8 +116,7 @@ func (p *Policy) measurePlan(f *Forest, o options, plan stepPlan) int64 {
 	dry := lora.Dry(p.base.eng)
 	n := *p.net
 	n.eng = dry
-	n.setDropout(p.dropout.rate, 0, 0, 0, 0)
-	s := &stepper{n: &n, f: f, o: o, plan: plan, loss: noLoss, mask: func(*section) {}}
+	s := &stepper{n: &n, f: f, o: o, plan: plan, loss: noLoss, mask: dropout{rate: p.dropout.rate}}
 	_ = s.run(context.Background(), plan.parts, nil)
 	return dry.Stats().ArenaPeak
 }

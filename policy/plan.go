@@ -25,8 +25,8 @@ type Workload struct {
 	RewardRows int // the same of the reward model; 0 stands for 8192
 
 	Recompute bool // compute all blocks again in the update: see [Policy]
-	// Budget is the bytes that the device has for all of it: as few blocks are
-	// computed again as it asks for. 0 is no bound.
+	// Budget is the bytes that the device has for all of it: the update is computed in
+	// smaller parts, and as few blocks again, as it asks for. 0 is no bound.
 	Budget int64
 }
 
@@ -46,7 +46,7 @@ type Usage struct {
 	// Policy.Memory has to be for the update to take no more.
 	Sampling, Scoring, Comparing, Update int64
 
-	Again int // blocks that the update computes again
+	Again int // blocks that the update computes again, in the part that does so with the most
 }
 
 // Arena returns the most that is in the arena at a time, over all phases.

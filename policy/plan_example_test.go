@@ -43,24 +43,24 @@ func ExampleWritePlans() {
 	// 0.5B
 	//    G  weights  adapters  caches  sampling  scoring  reference  update  again  total
 	//    4     0.46      0.01    0.03      0.09     0.12       0.12    1.63      0   2.17
-	//    8     0.46      0.01    0.04      0.09     0.16       0.15    2.06      0   2.61
-	//   16     0.46      0.01    0.05      0.09     0.22       0.21    2.94      0   3.51
-	//   32     0.46      0.01    0.09      0.09     0.34       0.33    4.71      0   5.31
-	//   64     0.46      0.01    0.15      0.09     0.58       0.57    8.25      0   8.91
+	//    8     0.46      0.01    0.04      0.09     0.16       0.15    2.05      0   2.61
+	//   16     0.46      0.01    0.05      0.09     0.22       0.21    2.94      0   3.50
+	//   32     0.46      0.01    0.09      0.09     0.34       0.33    4.70      0   5.30
+	//   64     0.46      0.01    0.15      0.09     0.58       0.57    8.23      0   8.89
 	// 1.5B
 	//    G  weights  adapters  caches  sampling  scoring  reference  update  again  total
 	//    4     1.14      0.03    0.07      0.18     0.24       0.24    3.43      0   4.71
 	//    8     1.14      0.03    0.09      0.18     0.29       0.29    4.32      0   5.62
-	//   16     1.14      0.03    0.13      0.18     0.40       0.40    6.17      0   7.50
-	//   32     1.14      0.03    0.20      0.18     0.63       0.61    9.86      0  11.27
-	//   64     1.14      0.03    0.35      0.18     1.07       1.05   13.94      6  15.50
+	//   16     1.14      0.03    0.13      0.18     0.40       0.40    6.16      0   7.50
+	//   32     1.14      0.03    0.20      0.18     0.63       0.61    9.84      0  11.25
+	//   64     1.14      0.03    0.35      0.18     1.07       1.05    9.84      0  11.40
 	// 7B
 	//    G  weights  adapters  caches  sampling  scoring  reference  update  again  total
 	//    4     5.55      0.06    0.14      0.47     0.59       0.59    7.49      0  13.28
 	//    8     5.55      0.06    0.18      0.47     0.71       0.70    9.40      0  15.23
-	//   16     5.55      0.06    0.25      0.47     0.95       0.94    9.91      8  15.81
-	//   32     5.55      0.06    0.40      0.47     1.43       1.41    9.76     17  15.81
-	//   64     5.55      0.06    0.69      0.47     2.39       2.34    8.93     24  15.27
+	//   16     5.55      0.06    0.25      0.47     0.95       0.94    9.45      0  15.35
+	//   32     5.55      0.06    0.40      0.47     1.43       1.41    9.88      6  15.93
+	//   64     5.55      0.06    0.69      0.47     2.39       2.34    9.50     11  15.84
 }
 
 // What fits into the memory of a device, and the bound that makes it fit.
@@ -80,7 +80,7 @@ func ExamplePlan() {
 	group, _, err := policy.LargestGroup("cuda:0", w)
 	fmt.Println("largest group", group, err)
 	// Output:
-	// 22 blocks are computed again, fits: true
-	// of 9.8 GB, activations of the update take 3.9: Policy.Memory
-	// largest group 41 <nil>
+	// 28 blocks are computed again, fits: true
+	// of 10.0 GB, activations of the update take 4.1: Policy.Memory
+	// largest group 105 <nil>
 }

@@ -17,28 +17,27 @@ type Policy struct {
 	// input and computes the block again.
 	Recompute bool
 	// Memory bounds the bytes of activations of a backward pass, as StepMemory counts
-	// them. What does not fit is computed in parts, depth first: a beginning that
-	// several examples share, then each of them forward and backward, then the
-	// beginning backward; and where that does not suffice, as few blocks as possible
-	// are computed again. Where nothing suffices, the pass takes as little as it can.
-	// 0 is no bound.
+	// them.
 	//
-	// The bound and the forest's shape alone decide on the parts. Within one way to
-	// cut, gradients are the same bit for bit; between two they differ by the rounding
-	// of sums. In parts the loss sees the examples some at a time: see [Loss].
+	// A forest of many rows is computed in parts, depth first: a beginning that several
+	// examples share, then each of them forward and backward, then the beginning
+	// backward. So much memory is saved for nothing. Where what is left exceeds the
+	// bound, parts become smaller, and as few blocks as possible are computed again;
+	// where nothing suffices, the pass takes as little as it can. 0 is no bound: nothing
+	// is computed again, and parts are as large as the engine needs them for its speed.
+	//
+	// The forest's shape, the bound and the kind of engine alone decide on the parts.
+	// Within one way to cut, gradients are the same bit for bit; between two they
+	// differ by the rounding of sums. In parts the loss sees the examples some at a
+	// time: see [Loss] and [WithWhole].
 	Memory int64
 
-	partRows []int // rows of parts that are tried; nil: partSizes
+	partRows []int // rows of parts that are tried; nil: those of partSizes
 	base     *Base
 	adapter  *lora.Adapter
 	net      *net
 	bound    bool // net knows the adapter's gradients
-	dropout  struct {
-		rate float64
-		seed uint64
-		step uint32
-		rows uint64 // rows of the step so far
-	}
+	dropout  dropout
 }
 
 // New returns the policy of a base and an adapter of that base. A nil adapter
@@ -82,6 +81,7 @@ type options struct {
 	temperature float64
 	entropy     bool
 	total       int
+	whole       bool
 }
 
 // WithTemperature divides the logits in Step; LogProbs takes it as an argument.
@@ -93,6 +93,10 @@ func WithEntropy() Option { return func(o *options) { o.entropy = true } }
 // WithTotal tells the loss the number of targets of the whole optimiser step, where
 // that has more than this forest.
 func WithTotal(n int) Option { return func(o *options) { o.total = n } }
+
+// WithWhole has Step compute the forest as a whole, so that the loss sees all its examples
+// at once; what does not fit into Policy.Memory is then computed again.
+func WithWhole() Option { return func(o *options) { o.whole = true } }
 
 func newOptions(f *Forest, opts []Option) options {
 	o := options{temperature: 1, total: f.Targets()}
@@ -156,13 +160,8 @@ func (p *Policy) Step(ctx context.Context, f *Forest, loss Loss, opts ...Option)
 	defer eng.Reset(eng.Mark())
 	plan := p.plan(f, o)
 	eng.Reserve(plan.bytes)
-	d := &p.dropout
-	first := d.rows
-	d.rows += uint64(f.Rows())
-	s := &stepper{n: p.net, f: f, o: o, plan: plan, loss: loss,
-		mask: func(part *section) {
-			p.net.setDropout(d.rate, d.seed, d.step, first+uint64(part.lo), first+uint64(part.readBefore))
-		}}
+	s := &stepper{n: p.net, f: f, o: o, plan: plan, loss: loss, mask: p.dropout}
+	p.dropout.rows += uint64(f.Rows())
 	if err := s.run(ctx, plan.parts, nil); err != nil {
 		return 0, err
 	}

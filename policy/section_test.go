@@ -89,7 +89,7 @@ func stepAs(t *testing.T, p *Policy, f *Forest, loss Loss, plan stepPlan) (float
 	p.bind()
 	p.adapter.ZeroGrad()
 	s := &stepper{n: p.net, f: f, o: newOptions(f, nil), plan: plan, loss: loss,
-		mask: func(s *section) { p.net.setDropout(p.dropout.rate, 3, 4, uint64(s.lo), uint64(s.readBefore)) }}
+		mask: dropout{rate: p.dropout.rate, seed: 3, step: 4, rows: 5}}
 	if err := s.run(context.Background(), plan.parts, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -201,8 +201,8 @@ func TestMemoryOfPartsIsWhatTheyTake(t *testing.T) {
 	}
 }
 
-// Where a step does not fit, it is first computed in parts, the largest that do, and then
-// with the fewest rows computed again; the step takes what was planned.
+// A step is computed in large parts; where it does not fit, in smaller ones, and then with
+// the fewest rows computed again; the step takes what was planned.
 func TestMemoryBoundCutsFirst(t *testing.T) {
 	f := newForest(t, group(40, 16, 10, 23)...)
 	p := budgeted(t, "cpu", Qwen2, 0, false)
@@ -217,9 +217,7 @@ func TestMemoryBoundCutsFirst(t *testing.T) {
 		memory int64
 		want   string
 	}{
-		{"no bound", 0, "1 parts, 0 and 0 again"},
-		{"one that the whole keeps", p.measure(f, o, 0), "1 parts, 0 and 0 again"},
-		{"a byte less", p.measure(f, o, 0) - 1, "2 parts, 0 and 0 again"},
+		{"no bound", 0, "2 parts, 0 and 0 again"},
 		{"one that large parts keep", at(72, 0, 0), "2 parts, 0 and 0 again"},
 		{"a byte less", at(72, 0, 0) - 1, "4 parts, 0 and 0 again"},
 		{"one that small parts do not keep", at(36, 0, 0) - 1, "4 parts, 1 and 0 again"},
@@ -237,6 +235,12 @@ func TestMemoryBoundCutsFirst(t *testing.T) {
 		}
 		if c.memory > 1 && plan.bytes > c.memory {
 			t.Errorf("%s: %d bytes, more than %d", c.why, plan.bytes, c.memory)
+		}
+	}
+	o.whole = true
+	for memory, again := range map[int64]int{0: 0, p.measure(f, o, 2): 2} {
+		if p.Memory = memory; len(p.plan(f, o).parts) != 1 || p.plan(f, o).stems != 0 || p.plan(f, o).leaves != again {
+			t.Errorf("the loss needs all examples, %d bytes: %+v", memory, p.plan(f, o))
 		}
 	}
 	p.Memory = at(36, 1, 0)

@@ -28,9 +28,23 @@ type stepper struct {
 	o    options
 	plan stepPlan
 	loss Loss
-	mask func(*section) // sets its rows' dropout
+	mask dropout
 
 	value float64 // of the loss so far
+}
+
+// dropout says what a policy drops in a step.
+type dropout struct {
+	rate float64
+	seed uint64
+	step uint32
+	rows uint64 // of the step so far
+}
+
+// drop sets the dropout of a section's rows.
+func (s *stepper) drop(p *section) {
+	m := &s.mask
+	s.n.setDropout(m.rate, m.seed, m.step, m.rows+uint64(p.lo), m.rows+uint64(p.readBefore))
 }
 
 // run computes parts below a tape, which is nil at the top.
@@ -47,7 +61,7 @@ func (s *stepper) run(ctx context.Context, parts []*section, up *tape) error {
 func (s *stepper) part(ctx context.Context, p *section, up *tape) error {
 	eng := s.n.eng
 	defer eng.Reset(eng.Mark())
-	s.mask(p)
+	s.drop(p)
 	t := newTape(s.n, s.f, p, up, s.plan.again(p))
 	var err error
 	if t.x, err = t.record(ctx); err != nil {
@@ -62,7 +76,7 @@ func (s *stepper) part(ctx context.Context, p *section, up *tape) error {
 		if err := s.run(ctx, p.below, t); err != nil {
 			return err
 		}
-		s.mask(p)
+		s.drop(p)
 	}
 	return t.back(ctx, t.top())
 }

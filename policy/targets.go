@@ -36,8 +36,9 @@ func (t Targets) ExampleEntropy(i int) []float64 {
 
 // Loss turns a forward pass into a number and its derivatives. The optimiser step's loss
 // is the sum of what Eval returns for all of the step's examples, of which it sees those
-// of one forest at a time, or of one part of a forest where the policy's memory is
-// bounded; what an example contributes must not depend on which others it comes with.
+// of one forest at a time, or of one part of a forest: see Policy.Memory. What an example
+// contributes must not depend on which others it comes with; a loss that couples the
+// examples of a forest needs [WithWhole].
 type Loss interface {
 	// Eval returns the loss that these targets contribute to the optimiser step
 	// and its derivative with respect to each element of t.LogProb (of t.Score

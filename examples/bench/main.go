@@ -84,7 +84,7 @@ func parse(args []string, io cli.Streams) (*settings, error) {
 	fs.IntVar(&s.steps, "steps", 1, "repetitions of rows \"sft\", \"update\" and \"grpo\" that count")
 	fs.IntVar(&s.warmup, "warmup", 1, "repetitions of these rows that come first and do not count")
 	fs.IntVar(&s.rowBudget, "budget", 0, "most distinct tokens computed at a time in row \"sft\"; 0 is no bound")
-	fs.Var(&s.memory, "memory", "most `memory` of activations in rows \"sft\", \"update\" and \"grpo\", such as 2GB: blocks are computed again as needed; 0 is no bound")
+	fs.Var(&s.memory, "memory", "most `memory` of activations in rows \"sft\", \"update\" and \"grpo\", such as 2GB: they are computed in smaller parts, and as many blocks again, as that takes; 0 is no bound")
 	fs.StringVar(&s.json, "json", "", "`file` to write the results to, after each row")
 	fs.Uint64Var(&s.seed, "seed", 1, "of tokens and adapters")
 	return s, cli.Parse(fs, args, io, s.check)

@@ -108,7 +108,7 @@ func (s *settings) defineRun(fs *flag.FlagSet) {
 	fs.IntVar(&c.KeepLast, "keep", c.KeepLast, "checkpoints to keep; 0 is all")
 	fs.IntVar(&c.EvalEvery, "eval-every", c.EvalEvery, "steps between evaluations on held-out items; 0 is none")
 	fs.IntVar(&c.EvalSamples, "eval-samples", c.EvalSamples, "replies a held-out item")
-	fs.Var(&s.memory, "memory", "most `memory` of a forest's activations, such as 2GB: as many blocks as it takes are computed again; 0 is no bound")
+	fs.Var(&s.memory, "memory", "most `memory` of a forest's activations, such as 2GB: it is computed in smaller parts, and as many blocks again, as that takes; 0 is no bound")
 	fs.BoolVar(&s.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 }
 

@@ -32,7 +32,7 @@ func DefineFit(fs *flag.FlagSet, c *policy.FitConfig) {
 	fs.IntVar(&c.Keep, "keep", 2, "checkpoints to keep")
 	fs.IntVar(&c.Budget, "budget", 4096, "most distinct tokens computed at a time")
 	fs.BoolVar(&c.Recompute, "recompute", c.Recompute, "compute activations again in the backward pass, to save memory")
-	fs.Var((*Bytes)(&c.Memory), "memory", "most `memory` of a step's activations, such as 2GB: as many blocks as it takes are computed again; 0 is no bound")
+	fs.Var((*Bytes)(&c.Memory), "memory", "most `memory` of a step's activations, such as 2GB: it is computed in smaller parts, and as many blocks again, as that takes; 0 is no bound")
 	fs.Uint64Var(&c.Seed, "seed", 42, "of the split, the order and dropout")
 }
 
