@@ -49,7 +49,7 @@ type dryFamily struct {
 
 // dryFamilies holds the families of engines on the host by the first part of their names.
 var dryFamilies = map[string]dryFamily{
-	"cpu":     {variants: []string{"avx512", "avx512bf16", "avx2", "generic"}, size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
+	"cpu":     {variants: []string{"amxbf16", "avx512", "avx512bf16", "avx2", "generic"}, size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
 	"float64": {size: 8, weightBytes: func(_ Kind, out, in int) int64 { return 8 * int64(out) * int64(in) }, needs: noScratch{}},
 }
 

@@ -85,7 +85,7 @@ func TestOpenDryRefusesUnknownNames(t *testing.T) {
 
 // Names are checked as those of engines are, on machines that cannot open them too.
 func TestOpenDryChecksNames(t *testing.T) {
-	for _, name := range []string{"cpu", "cpu:avx512", "cpu:avx512bf16", "cpu:avx2", "cpu:generic", "float64", "cuda:0", "cuda:3", "cuda:0:bf16", "cuda:0:f32"} {
+	for _, name := range []string{"cpu", "cpu:amxbf16", "cpu:avx512", "cpu:avx512bf16", "cpu:avx2", "cpu:generic", "float64", "cuda:0", "cuda:3", "cuda:0:bf16", "cuda:0:f32"} {
 		if _, err := lora.OpenDry(name); err != nil {
 			t.Error(err)
 		}

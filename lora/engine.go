@@ -101,8 +101,9 @@ type Kind int
 
 // Kinds of weights. Arithmetic is float32 (float64 on the reference engine) whatever
 // the kind; but an engine whose name ends in bf16 rounds what it multiplies a BF16
-// weight with to bfloat16 too, to nearest even, and sums in float32. On CUDA it does so
-// for quantised weights as well, whose numbers it rounds likewise, and in attention.
+// weight with to bfloat16 too, to nearest even, and sums in float32. In tiles (amxbf16)
+// and on CUDA it does so for quantised weights as well, whose numbers it rounds likewise;
+// on CUDA also in attention.
 const (
 	F32       Kind = iota // as read, 4 bytes each
 	BF16                  // rounded to nearest even, 2 bytes each

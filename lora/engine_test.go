@@ -63,7 +63,7 @@ func TestEveryAvailableEngineOpens(t *testing.T) {
 
 func TestOpenErrors(t *testing.T) {
 	for name, want := range map[string]string{
-		"":            "allowed are cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0",
+		"":            "allowed are cpu, cpu:amxbf16, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0",
 		"gpu":         "allowed are cpu,",
 		"cpu:":        "allowed are cpu,",
 		"cpu:sse9":    "generic", // names what this machine has

@@ -44,7 +44,7 @@ func ExampleKind() {
 	if err := eng.Read(out, y); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("%v: 1 - 0.69 = %.4f\n", w.Kind(), out[0])
+	fmt.Printf("%v: 1 - 0.69 = %.2f\n", w.Kind(), out[0])
 	// Output:
-	// nf4: 1 - 0.69 = 0.3038
+	// nf4: 1 - 0.69 = 0.30
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // engineNames lists what Open accepts, for error messages.
-const engineNames = "cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0, cuda:0:f32"
+const engineNames = "cpu, cpu:amxbf16, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, cuda:0, cuda:0:f32"
 
 // openers makes engines by family, the part of the name before the colon; the
 // argument is the part after it. A file with a build tag replaces an entry from
@@ -27,6 +27,7 @@ var openers = map[string]func(variant string) (Engine, error){
 //	cpu             float32, the fastest variant that this machine runs
 //	cpu:avx512      that variant, or an error that names what the machine runs
 //	cpu:avx512bf16  avx512, but what meets a BF16 weight is rounded to bfloat16 first
+//	cpu:amxbf16     likewise, and for quantised weights too, multiplied in tiles (AMX)
 //	cpu:avx2
 //	cpu:generic     plain Go, on every machine
 //	float64         plain loops in float64, the reference; slow
@@ -34,9 +35,10 @@ var openers = map[string]func(variant string) (Engine, error){
 //	                attention, are multiplied in bfloat16; needs the build tag cuda
 //	cuda:0:f32      the same GPU, float32 throughout
 //
-// The products of avx512bf16 sum in float32 all the same; weights of other kinds are
-// multiplied as by avx512. It is the fastest variant on processors of AMD that have its
-// instruction, and chosen there; the rest of an engine is that of avx512.
+// The products of avx512bf16 and amxbf16 sum in float32 all the same; weights of other
+// kinds are multiplied as by avx512, and so is the rest of the engine. Where a processor
+// has tiles and Linux grants them, amxbf16 is the fastest variant and chosen; otherwise it
+// is avx512bf16 on processors of AMD that have its instruction.
 //
 // Any other name is an error that lists these. Engines share nothing: a program may
 // open several, one per goroutine for example.

@@ -182,11 +182,6 @@ func exactEngines() []string {
 	})
 }
 
-// exactGPUs lists the exact engines on GPUs.
-func exactGPUs() []string {
-	return slices.DeleteFunc(exactEngines(), func(name string) bool { return !strings.HasPrefix(name, "cuda:") })
-}
-
 // onReferences runs a test for every case on every exact engine.
 func onReferences(t *testing.T, keep func(referenceCase) bool, test func(t *testing.T, c referenceCase, eng lora.Engine)) {
 	cases := referenceCases(t)

@@ -14,7 +14,7 @@ import (
 )
 
 // DeviceUsage explains a flag that names an engine.
-const DeviceUsage = "`name` of the engine that computes: cpu, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, or an NVIDIA GPU: " +
+const DeviceUsage = "`name` of the engine that computes: cpu, cpu:amxbf16, cpu:avx512, cpu:avx512bf16, cpu:avx2, cpu:generic, float64, or an NVIDIA GPU: " +
 	"cuda:0 in bfloat16, cuda:0:f32 in float32, where the program was built with -tags cuda"
 
 // Model is the base model that the flags name.

@@ -86,7 +86,7 @@ func (s *suite) rounding(kind lora.Kind) float64 {
 		return 0
 	case kind == lora.BF16:
 		return roundingBF16
-	case kind.Quantized() && s.onCUDA():
+	case kind.Quantized() && (s.onCUDA() || s.got.Name() == "cpu amxbf16"):
 		return roundingBF16 * (2 + roundingBF16)
 	}
 	return 0

@@ -33,6 +33,12 @@ func report(b *testing.B, ops, bytes float64, f func()) {
 	}
 }
 
+// onLines returns a matrix without gaps that begins on a cache line, as those of a model
+// do.
+func onLines(rows, cols int) framed {
+	return framed{Dense: View(aligned(rows*cols), rows, cols)}
+}
+
 // eachPool runs f for every variant with one worker and with all.
 func eachPool(b *testing.B, f func(b *testing.B, p *Pool)) {
 	for _, v := range Variants() {
@@ -70,7 +76,7 @@ func everyForm(n, k int) map[string]func() *Packed {
 func BenchmarkMulT(b *testing.B) {
 	for _, s := range shapes {
 		m, n, k := s[0], s[1], s[2]
-		x, y := frame(m, k, 0).noise(1), frame(m, n, 0)
+		x, y := onLines(m, k).noise(1), onLines(m, n)
 		for name, pack := range everyForm(n, k) {
 			packed := pack()
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
@@ -87,7 +93,7 @@ func BenchmarkMulT(b *testing.B) {
 func BenchmarkMul(b *testing.B) {
 	for _, s := range shapes[:3] {
 		m, n, k := s[0], s[1], s[2]
-		dx, dy := frame(m, k, 0), frame(m, n, 0).noise(1)
+		dx, dy := onLines(m, k), onLines(m, n).noise(1)
 		for name, pack := range everyForm(n, k) {
 			packed := pack()
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
@@ -108,7 +114,7 @@ func BenchmarkGemm(b *testing.B) {
 		{1024, 1024, 1024, false, false}, {1024, 1024, 1024, true, true},
 		{512, 8, 896, false, true}, {512, 896, 8, false, true}, {8, 896, 512, true, false},
 	} {
-		a, bb, y := frame(c.m, c.k, 0).noise(1).Dense, frame(c.k, c.n, 0).noise(2).Dense, frame(c.m, c.n, 0).Dense
+		a, bb, y := onLines(c.m, c.k).noise(1).Dense, onLines(c.k, c.n).noise(2).Dense, onLines(c.m, c.n).Dense
 		if c.ta {
 			a = transposed(a)
 		}
@@ -134,7 +140,7 @@ func BenchmarkStream(b *testing.B) {
 				layers[i] = pack()
 			}
 			for _, m := range []int{1, 2, 4, 8, 16, 24} {
-				x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).Dense
+				x, y := onLines(m, k).noise(1).Dense, onLines(m, n).Dense
 				b.Run(fmt.Sprint(m), func(b *testing.B) {
 					eachPool(b, func(b *testing.B, p *Pool) {
 						bytes := float64(len(layers)) * float64(layers[0].Bytes())

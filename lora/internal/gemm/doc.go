@@ -49,7 +49,19 @@
 //		acc += bf16(alpha * x[i,r]) * w[j,r]
 //	}
 //
-// Subnormal factors and sums count as 0 there.
+// The variant amxbf16 has the same factors, and multiplies tiles of them: the terms are
+// added in steps of 32, those at even and at odd places apart:
+//
+//	for r := 0; r < K; r += 32 { // missing last terms are 0
+//		even, odd := 0, 0
+//		for i := 0; i < 32; i += 2 {
+//			even += bf16(alpha * x[i,r+i]) * w[j,r+i] // rounded once
+//			odd += bf16(alpha * x[i,r+i+1]) * w[j,r+i+1]
+//		}
+//		acc += even + odd
+//	}
+//
+// Subnormal factors and sums count as 0 in both.
 //
 // # Duties of the caller
 //

@@ -22,6 +22,7 @@ const pairK = 2 * blockK
 
 // dots is what a variant has for that.
 type dots struct {
+	matrix *matrices           // tiles of processors with such, in place of the following two; or nil
 	tiles  [maxMR + 1]tileFunc // words stand in place of numbers, in rows of both factors
 	wide   [maxMR + 1]wideFunc
 	halve  func(dst *uint32, src *float32, n int) // a multiple of halveUnit
@@ -29,12 +30,17 @@ type dots struct {
 }
 
 // halveUnit divides the numbers that dots.halve rounds.
-const halveUnit = 16
+const halveUnit = 32
 
-// roundBF16 returns the bits of x rounded to bfloat16, ties to even; NaN stays NaN.
+// roundBF16 returns the bits of x rounded to bfloat16, ties to even. NaN stays NaN;
+// a subnormal number becomes 0 with its sign.
 func roundBF16(x float32) uint32 {
-	if x != x {
-		return math.Float32bits(x)>>16 | 1<<6
+	const exponent = 0xff << 23
+	switch bits := math.Float32bits(x); {
+	case x != x:
+		return bits>>16 | 1<<6
+	case bits&exponent == 0:
+		return bits >> 31 << 15
 	}
 	return math.Float32bits(RoundBF16.Round(x)) >> 16
 }
@@ -61,20 +67,35 @@ func (d *dots) halve32(dst []uint32, src []float32) {
 	}
 }
 
+// ofPairs reports whether the variant multiplies in pairs what the right factor holds:
+// bfloat16, and with tiles codes too, whose numbers are rounded to that.
+func (j *product) ofPairs() bool {
+	switch d := j.pool.kern.dots; {
+	case d == nil:
+		return false
+	case j.ofCodes():
+		return d.matrix != nil
+	}
+	return j.source == panelsBF16 || j.source == panelsBF16Transposed
+}
+
 // packPairs is pack for pairs of bfloat16, a word each.
 func (j *product) packPairs(worker, lo, hi int) {
 	scaled := j.pool.workers[worker].scratch
 	for block := range j.blocks() {
 		k0 := j.k0 + block*j.step
 		k1 := min(k0+j.step, j.k0+j.depth)
-		dst := asWords(j.pool.packed[(block*j.rows+lo)*leftStride:])
+		dst := asWords(j.pool.packed[(block*j.rows+lo)*j.lda:])
 		for r := lo; r < hi; r++ {
 			row := j.left.Data[(j.row+r)*j.left.Stride+k0:][:k1-k0]
 			if j.alpha != 1 {
 				j.pool.vec.Scale(scaled[:k1-k0], j.alpha, row)
 				row = scaled[:k1-k0]
 			}
-			j.pool.kern.dots.halve32(dst[(r-lo)*leftStride:], row)
+			j.pool.kern.dots.halve32(dst[(r-lo)*j.lda:], row)
+			if end := (k1 - k0 + 1) / 2; j.matrix() {
+				clear(dst[(r-lo)*j.lda:][end : (end+tileRows-1)/tileRows*tileRows])
+			}
 		}
 	}
 }
@@ -87,9 +108,18 @@ func (j *product) pairRows(dst []uint32, panel, k0, k int) {
 		src := j.w.bf16[((j.first+k0+r)*j.w.depth+panel*NR*NR)/2:]
 		j.pool.kern.dots.pairUp(&dst[r/2*NR], &src[0])
 	}
-	if k%2 != 0 { // what follows in w does not count, not even as NaN
+	j.endPairs(dst, k)
+}
+
+// endPairs clears what follows k rows of a block of pairs: it does not count, not even
+// as NaN.
+func (j *product) endPairs(dst []uint32, k int) {
+	if k%2 != 0 {
 		for c := range NR {
 			dst[k/2*NR+c] &= 0xffff
 		}
+	}
+	if rest := k % tileK; j.matrix() && rest != 0 {
+		clear(dst[(k+1)/2*NR : (k-rest+tileK)/2*NR])
 	}
 }

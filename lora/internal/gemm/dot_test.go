@@ -20,7 +20,8 @@ func eachDots(t *testing.T, f func(t *testing.T, p *Pool)) {
 	}
 }
 
-// The order of summation of dots, element by element, forward and backward.
+// The orders of summation of the package comment, element by element, forward and
+// backward.
 func TestOrderOfSummationOfPairs(t *testing.T) {
 	const alpha, beta = float32(0.3), float32(-1.5)
 	eachDots(t, func(t *testing.T, p *Pool) {
@@ -32,7 +33,7 @@ func TestOrderOfSummationOfPairs(t *testing.T) {
 			compare := func(what string, left, right, y0 Dense, f func(y Dense)) {
 				got, want := clone(y0), clone(y0)
 				f(got)
-				pairwise(alpha, left, right, beta, want)
+				inOrder(p, alpha, left, right, beta, want)
 				same(t, fmt.Sprint(what, s), got, want)
 			}
 			x, y := frame(m, k, 0).noise(1).Dense, frame(m, n, 0).noise(3).Dense
@@ -42,13 +43,11 @@ func TestOrderOfSummationOfPairs(t *testing.T) {
 	})
 }
 
-// pairwise sets y = alpha * x · wᵀ + beta * y in the order of dots.
-func pairwise(alpha float32, x, w Dense, beta float32, y Dense) {
-	value := func(row []float32, r int) float32 {
-		if r >= len(row) {
-			return 0
-		}
-		return row[r]
+// inOrder sets y = alpha * x · wᵀ + beta * y in the order of a variant's dots.
+func inOrder(p *Pool, alpha float32, x, w Dense, beta float32, y Dense) {
+	sum := pairwise
+	if p.kern.dots.matrix != nil {
+		sum = stepwise
 	}
 	for i := range y.Rows {
 		left := make([]float32, x.Cols)
@@ -56,14 +55,32 @@ func pairwise(alpha float32, x, w Dense, beta float32, y Dense) {
 			left[r] = math.Float32frombits(roundBF16(alpha*v) << 16)
 		}
 		for j := range y.Row(i) {
-			acc := beta * y.Row(i)[j]
-			for r := 0; r < x.Cols; r += 2 {
-				acc = fma(value(left, r+1), value(w.Row(j), r+1), acc)
-				acc = fma(left[r], w.Row(j)[r], acc)
-			}
-			y.Row(i)[j] = acc
+			y.Row(i)[j] = sum(beta*y.Row(i)[j], left, w.Row(j))
 		}
 	}
+}
+
+// pairwise returns acc + x·w, pair by pair.
+func pairwise(acc float32, x, w []float32) float32 {
+	for r := 0; r < len(x); r += 2 {
+		if r+1 < len(x) {
+			acc = fma(x[r+1], w[r+1], acc)
+		}
+		acc = fma(x[r], w[r], acc)
+	}
+	return acc
+}
+
+// stepwise returns acc + x·w, in steps of two sums each.
+func stepwise(acc float32, x, w []float32) float32 {
+	for r := 0; r < len(x); r += tileK {
+		var sums [2]float32
+		for i := r; i < min(r+tileK, len(x)); i++ {
+			sums[i%2] = fma(x[i], w[i], sums[i%2])
+		}
+		acc += sums[0] + sums[1]
+	}
+	return acc
 }
 
 // Every kind of float32 is rounded by the kernel as by the plain loop.

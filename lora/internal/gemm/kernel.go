@@ -125,8 +125,9 @@ func supported() []*kernels {
 }
 
 // Variants returns the names of the variants that this build and machine can
-// run, the best first: some of "avx512bf16", "avx512", "avx2" and "generic".
+// run, the best first: some of "amxbf16", "avx512bf16", "avx512", "avx2" and "generic".
 //
+// amxbf16 needs a system that keeps tiles for those that ask, which is Linux from 5.16 on.
 // avx512bf16 comes before avx512 on processors of AMD, and behind it elsewhere: its
 // instruction does four times the work of a fused multiply-add of float32 at half the
 // rate on Zen 4 and Zen 5, at a quarter on the processors of Intel that have it.

@@ -11,16 +11,21 @@ import (
 
 //go:generate sh -c "cd _asm && go run . -set gemm512 -out ../kernels_avx512_amd64.s -stubs ../kernels_avx512_amd64.go -pkg gemm"
 //go:generate sh -c "cd _asm && go run . -set gemmdot -out ../kernels_avx512bf16_amd64.s -stubs ../kernels_avx512bf16_amd64.go -pkg gemm && go run . -encode ../kernels_avx512bf16_amd64.s"
+//go:generate sh -c "cd _asm && go run . -set gemmtiles -out ../kernels_amx_amd64.s -stubs ../kernels_amx_amd64.go -pkg gemm && go run . -encode ../kernels_amx_amd64.s"
 //go:generate sh -c "cd _asm && go run . -set gemm2 -out ../kernels_avx2_amd64.s -stubs ../kernels_avx2_amd64.go -pkg gemm"
 
 // written lists the variants that there are, in order of preference. They run where
 // package vec has their instructions; products of bfloat16 are asked for here.
 func written() []*kernels {
 	list := []*kernels{&avx512, &avx2, &generic}
+	if hasTiles() {
+		list = slices.Insert(list, 0, &amxbf16)
+	}
 	if !cpu.X86.HasAVX512BF16 {
 		return list
 	}
-	return slices.Insert(list, btoi(!fastDots(maker())), &avx512bf16)
+	at := slices.Index(list, &avx512)
+	return slices.Insert(list, at+btoi(!fastDots(maker())), &avx512bf16)
 }
 
 // fastDots reports whether products of bfloat16 outrun those of float32 on a maker's
@@ -117,6 +122,37 @@ func withDots(k kernels) kernels {
 	}
 	k.peak, k.peakOps = peakDotAVX512, 12*32*2
 	return k
+}
+
+// amxbf16 is avx512 with products of bfloat16 by tiles.
+var amxbf16 = withMatrices(avx512)
+
+// withMatrices returns a variant with tiles by its side.
+func withMatrices(k kernels) kernels {
+	k.name = "amxbf16"
+	k.dots = &dots{
+		matrix: &matrices{
+			column: [2][2]matrixFunc{{matrix1x1AMX, matrix1x2AMX}, {matrix2x1AMX, matrix2x2AMX}},
+			unpack: [forms]unpackPairsFunc{
+				RoundNone: unpackPairs4AVX512, RoundBF16: unpackPairs4AVX512, tame: unpackPairs4AVX512, codes8: unpackPairs8AVX512,
+			},
+			coded: [forms][2]codedMatrixFunc{
+				RoundNone: {matrixCoded4x1AMX, matrixCoded4x2AMX}, RoundBF16: {matrixCoded4x1AMX, matrixCoded4x2AMX},
+				codes8: {matrixCoded8x1AMX, matrixCoded8x2AMX},
+			},
+		},
+		halve:  halveAVX512,
+		pairUp: pairUpAVX512,
+	}
+	k.peak, k.peakOps = peakTiles, 4*2*tileRows*tileRows*tileK
+	return k
+}
+
+// peakTiles runs at the limit of tiles.
+func peakTiles(n int) {
+	var shape tileShape
+	shape.set(2*tileRows, 2*tileRows)
+	peakAMX(&shape[0], n)
 }
 
 // avx2 holds tiles of up to 6 × 16 in 12 registers of 8 floats and walks a panel

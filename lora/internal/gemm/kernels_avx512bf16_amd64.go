@@ -55,7 +55,7 @@ func tileDotx4x64AVX512(k int, a *float32, b *byte, stride int, c *float32, ldc 
 // peakDotAVX512 runs n rounds of 12 multiplications and additions on registers.
 func peakDotAVX512(n int)
 
-// halveAVX512 is halveGo for a multiple of 16 values.
+// halveAVX512 is halveGo for a multiple of 32 values.
 func halveAVX512(dst *uint32, src *float32, n int)
 
 // pairUpAVX512 turns rows of pairs into pairs of rows:

@@ -3344,36 +3344,23 @@ rounds_done:
 // func halveAVX512(dst *uint32, src *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·halveAVX512(SB), NOSPLIT, $0-24
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	MOVL         $0x00007fff, BX
-	VPBROADCASTD BX, Z0
-	MOVL         $0x00010000, BX
-	VPBROADCASTD BX, Z1
-	MOVL         $0x00000001, BX
-	VPBROADCASTD BX, Z2
-	MOVL         $0x00400000, BX
-	VPBROADCASTD BX, Z3
-	CMPQ         DX, $0x10
-	JLT          by16_done
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	CMPQ DX, $0x20
+	JLT  by32_done
 
-by16:
-	VMOVUPS  (CX), Z4
-	VPTESTMD Z1, Z4, K1
-	VCMPPS   $0x03, Z4, Z4, K2
-	VPADDD   Z0, Z4, Z5
-	VPADDD   Z2, Z5, K1, Z5
-	VPORD    Z3, Z4, K2, Z5
-	VPSRLD   $0x10, Z5, Z5
-	VPMOVDW  Z5, (AX)
-	ADDQ     $0x40, CX
-	ADDQ     $0x20, AX
-	SUBQ     $0x10, DX
-	CMPQ     DX, $0x10
-	JGE      by16
+by32:
+	VMOVUPS      64(CX), Z0
+	BYTE $0x62; BYTE $0xf2; BYTE $0x7f; BYTE $0x48; BYTE $0x72; BYTE $0x09 // VCVTNE2PS2BF16 (CX), Z0, Z1
+	VMOVDQU32    Z1, (AX)
+	ADDQ         $0x00000080, CX
+	ADDQ         $0x40, AX
+	SUBQ         $0x20, DX
+	CMPQ         DX, $0x20
+	JGE          by32
 
-by16_done:
+by32_done:
 	VZEROUPPER
 	RET
 

@@ -7,7 +7,7 @@ import (
 
 // pack copies rows [lo, hi) of the part of the left factor, times alpha, to
 //
-//	packed[block][row][k], rows leftStride apart
+//	packed[block][row][k], rows lda apart
 func (j *product) pack(worker, lo, hi int) {
 	if j.ends() {
 		j.packTail(lo, hi)
@@ -19,13 +19,13 @@ func (j *product) pack(worker, lo, hi int) {
 	for block := range j.blocks() {
 		k0 := j.k0 + block*j.step
 		k1 := min(k0+j.step, j.k0+j.depth)
-		dst := j.pool.packed[(block*j.rows+lo)*leftStride:]
+		dst := j.pool.packed[(block*j.rows+lo)*j.lda:]
 		if j.leftT {
 			src := asWords(j.left.Data[k0*j.left.Stride+j.row+lo:])
-			transpose(j.pool.kern, asWords(dst), leftStride, src, j.left.Stride, k1-k0, hi-lo)
+			transpose(j.pool.kern, asWords(dst), j.lda, src, j.left.Stride, k1-k0, hi-lo)
 		}
 		for r := lo; r < hi; r++ {
-			row := dst[(r-lo)*leftStride:][:k1-k0]
+			row := dst[(r-lo)*j.lda:][:k1-k0]
 			if !j.leftT {
 				copy(row, j.left.Data[(j.row+r)*j.left.Stride+k0:])
 			}
@@ -56,8 +56,17 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 		}
 		j.transposePairs(dst, w.pairs, panel, k0, k)
 	case panelsQuant:
+		if j.dot {
+			j.w.unpackPairs(j.pool.kern, asWords(dst), w, j.first+panel*NR, k0, k)
+			j.endPairs(asWords(dst), k)
+			break
+		}
 		j.w.unpack(j.pool.kern, dst, w.scales[:], j.first+panel*NR, k0, k)
 	case panelsQuantTransposed:
+		if j.dot {
+			j.unpackPairRows(asWords(dst), w, panel, k0, k)
+			break
+		}
 		j.unpackTransposed(dst, w, panel, k0, k)
 	case denseRows:
 		j.copyRows(dst, panel, k0, k)

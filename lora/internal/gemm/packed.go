@@ -161,6 +161,9 @@ func asWords(s []float32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))
 }
 
+// asBytes returns where s begins.
+func asBytes(s []float32) *byte { return (*byte)(unsafe.Pointer(unsafe.SliceData(s))) }
+
 // asFloats is the inverse of asWords.
 func asFloats(s []uint32) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), len(s))

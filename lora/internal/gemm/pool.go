@@ -30,6 +30,7 @@ type Pool struct {
 	packed   []float32                // rows of the left factor, see packLeft
 	tail     []float32                // rows of the left factor of a product's tail
 	job      product                  // product in progress
+	pieces   []int                    // first units of its pieces, see product.deal
 	packRows func(worker, lo, hi int) // job.pack, bound once so that it costs no allocation
 	runTiles func(worker, lo, hi int) // job.run, likewise
 
@@ -45,6 +46,8 @@ type worker struct {
 	between []float32 // results between two reduction blocks, see product.sums
 	pairs   []uint32  // a block of NR × NR on its way there
 	scales  []float32 // of the codes in use, maxScales
+	turned  []uint32  // a block of NR × NR in pairs, on its way
+	shape   tileShape // of the tiles in use
 	_       [64]byte  // keep neighbours on other cache lines
 }
 
@@ -82,6 +85,7 @@ func NewPool(workers int, variant string) (*Pool, error) {
 		p.workers[i].scratch = aligned(blockK * NR)
 		p.workers[i].pairs = asWords(aligned(NR * NR))
 		p.workers[i].scales = aligned(maxScales)
+		p.workers[i].turned = asWords(aligned(NR * NR / 2))
 		if i > 0 {
 			p.workers[i].wake = make(chan struct{}, 1)
 			go p.serve(i)

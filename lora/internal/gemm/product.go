@@ -17,7 +17,7 @@ const (
 	maxCoded    = 8            // up to so many rows, codes are expanded in registers
 	codedStep   = 128          // reduction block of codes for few rows
 	sharedStep  = 128          // reduction block of two tiles that share in fetching
-	groupPanels = 4            // panels between which the result stays in that cache
+	groupPanels = 4            // most panels between which the result stays in that cache
 	noWiden     = 2            // up to so many row tiles, bfloat16 is widened in registers
 	perWorker   = 12           // pieces per worker that the scheduler aims at
 	smallWork   = 64 * 64 * 64 // multiplications below which one worker is enough
@@ -60,8 +60,8 @@ type product struct {
 	k0, depth int
 	step      int
 	load      bool // continue from y rather than from 0
-	tall      int  // rows of a piece
-	wholes    int  // pieces of groupPanels panels; the others have one
+	lda       int  // words between the packed rows
+	tall      int  // rows of a band
 }
 
 // multiply checks and runs a product.
@@ -83,11 +83,11 @@ func (p *Pool) multiply(j product) {
 	if j.bias != nil && j.k == 0 {
 		j.begin(0, j.m, 0, j.panels())
 	}
-	j.dot = p.kern.dots != nil && (j.source == panelsBF16 || j.source == panelsBF16Transposed)
+	j.dot = j.ofPairs()
 	p.job = j
 	g := &p.job
 	for g.k0 = 0; g.k0 < g.k; g.k0 += g.depth {
-		g.depth = min(g.k-g.k0, maxBlocks*max(blockK, g.blockLimit()))
+		g.depth = min(g.k-g.k0, g.reach())
 		g.step = evenly(g.depth, g.blockLimit(), g.blockUnit())
 		g.load = g.k0 > 0 || g.beta != 0 && g.bias == nil
 		for g.row = 0; g.row < g.m; g.row += g.rows {
@@ -128,6 +128,10 @@ func evenly(n, limit, unit int) int {
 func (j *product) blockLimit() int {
 	kern := j.pool.kern
 	switch {
+	case j.fused():
+		return matrixCodedK
+	case j.matrix():
+		return matrixK
 	case j.dot:
 		return pairK
 	case j.source == panelsQuant && j.m <= kern.mr && (j.m > maxCoded || kern.coded[0][j.w.quant.form][j.m] == nil):
@@ -138,6 +142,14 @@ func (j *product) blockLimit() int {
 	return blockK
 }
 
+// reach returns the longest reduction whose rows are packed at once.
+func (j *product) reach() int {
+	if j.matrix() {
+		return matrixBlocks * matrixK
+	}
+	return maxBlocks * max(blockK, j.blockLimit())
+}
+
 // blockUnit divides all reduction blocks but the last.
 func (j *product) blockUnit() int {
 	if j.source == panelsQuant {
@@ -145,6 +157,9 @@ func (j *product) blockUnit() int {
 	}
 	return NR
 }
+
+// ofCodes reports whether the right factor is of codes.
+func (j *product) ofCodes() bool { return j.source == panelsQuant || j.source == panelsQuantTransposed }
 
 // blocks returns the number of reduction blocks of the part.
 func (j *product) blocks() int { return (j.depth + j.step - 1) / j.step }
@@ -155,51 +170,87 @@ func (j *product) panels() int { return (j.n + NR - 1) / NR }
 // part packs the rows of the part and runs its tiles.
 func (j *product) part() {
 	p := j.pool
-	if need := j.blocks() * j.rows * leftStride; len(p.packed) < need {
+	j.lda = j.leftStride()
+	if need := j.blocks() * j.rows * j.lda; len(p.packed) < need {
 		p.packed = aligned(need)
 	}
 	if need := j.rows * leftStride; j.ends() && len(p.tail) < need {
 		p.tail = aligned(need)
 	}
-	mr := p.kern.mr
 	if small := j.rows*j.n*j.depth < smallWork; small || len(p.workers) == 1 {
-		j.tall = evenly(j.rows, max(maxResting/mr*mr, mr), mr)
-		p.workers[0].grow(groupPanels * j.tall * NR)
+		high, resting := j.tiling()
+		j.tall = evenly(j.rows, max(resting/high*high, high), high)
+		p.workers[0].grow(j.groupPanels() * j.tall * NR)
 		j.pack(0, 0, j.rows)
 		j.units(0, 0, j.panels()*j.bands())
 		return
 	}
-	j.cut(mr)
+	j.cut()
 	for i := range p.workers {
-		p.workers[i].grow(groupPanels * j.tall * NR)
+		p.workers[i].grow(j.groupPanels() * j.tall * NR)
 	}
-	p.For(j.rows, evenly(j.rows, max(j.rows/(4*len(p.workers)), mr), 1), p.packRows)
-	units := j.panels() * j.bands()
-	j.wholes = max(units/groupPanels-2*len(p.workers), 0)
-	p.For(units-j.wholes*(groupPanels-1), 1, p.runTiles)
+	p.For(j.rows, evenly(j.rows, max(j.rows/(4*len(p.workers)), p.kern.mr), 1), p.packRows)
+	p.pieces = j.deal(p.pieces[:0])
+	p.For(len(p.pieces)-1, 1, p.runTiles)
 }
 
-// run computes pieces [lo, hi): first those of whole groups of panels, then, so that
-// all workers end together, single panels.
+// deal cuts the units into pieces, and appends where each begins, and the end: the first
+// are whole groups of panels, the others ever smaller, so that all workers end together.
+func (j *product) deal(pieces []int) []int {
+	units, workers, most := j.panels()*j.bands(), len(j.pool.workers), j.groupPanels()
+	at := 0
+	for at < units {
+		pieces = append(pieces, at)
+		at += min(max((units-at)/(2*workers), 1), most)
+	}
+	return append(pieces, units)
+}
+
+// run computes pieces [lo, hi).
 func (j *product) run(worker, lo, hi int) {
-	if lo < j.wholes {
-		j.units(worker, lo*groupPanels, min(hi, j.wholes)*groupPanels)
-	}
-	if skip := j.wholes * (groupPanels - 1); hi > j.wholes {
-		j.units(worker, max(lo, j.wholes)+skip, hi+skip)
-	}
+	j.units(worker, j.pool.pieces[lo], j.pool.pieces[hi])
 }
 
-// cut chooses the rows of a piece: as many as rest in the cache, fewer if there
+// leftStride returns the words between packed rows: such that neighbours fall on different
+// sets of the cache.
+func (j *product) leftStride() int {
+	if j.matrix() {
+		lines := (j.step/2 + tileRows - 1) / tileRows
+		return (lines | 1) * tileRows
+	}
+	return leftStride
+}
+
+// tiling returns the height of a tile, and how many rows rest in the second-level cache.
+func (j *product) tiling() (high, resting int) {
+	if j.matrix() {
+		return matrixRows, matrixResting
+	}
+	return j.pool.kern.mr, maxResting
+}
+
+// groupPanels returns the panels between which the result stays in that cache.
+func (j *product) groupPanels() int {
+	switch {
+	case j.matrix() && j.ofCodes() && j.m <= matrixRows:
+		return 1 // they are read in the order of memory
+	case j.matrix():
+		return matrixPanels
+	}
+	return groupPanels
+}
+
+// cut chooses the rows of a band: as many as rest in the cache, fewer if there
 // would not be enough pieces to go round.
-func (j *product) cut(mr int) {
-	limit := maxResting / mr * mr
-	for want := perWorker * len(j.pool.workers); limit > 4*mr; limit = limit / 2 / mr * mr {
+func (j *product) cut() {
+	high, resting := j.tiling()
+	limit := resting / high * high
+	for want := perWorker * len(j.pool.workers); limit > 4*high; limit = limit / 2 / high * high {
 		if (j.rows+limit-1)/limit*j.panels() >= want {
 			break
 		}
 	}
-	j.tall = evenly(j.rows, max(limit, mr), mr)
+	j.tall = evenly(j.rows, max(limit, high), high)
 }
 
 // bands returns the number of row bands, each tall rows high.

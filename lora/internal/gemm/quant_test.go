@@ -26,6 +26,15 @@ func codedCases(n, k int) map[string]coded {
 	return cases
 }
 
+// rounded returns the numbers rounded to bfloat16.
+func (c coded) rounded() *Packed {
+	bits := make([]uint16, len(c.plain.Data))
+	for i, x := range c.plain.Data {
+		bits[i] = uint16(roundBF16(x))
+	}
+	return PackBF16(bits, c.plain.Rows, c.plain.Cols)
+}
+
 func codedInt8(r *rand.Rand, n, k int) coded {
 	blocks := (k + 63) / 64
 	codes, scales, plain := make([]int8, n*k), normal(r, n*blocks), View(make([]float32, n*k), n, k)
@@ -85,7 +94,8 @@ func normal(r *rand.Rand, n int) []float32 {
 }
 
 // Products with codes are those with the numbers behind them, bit by bit, on every
-// variant, for any number of rows and any range of the matrix.
+// variant, for any number of rows and any range of the matrix; where tiles multiply, with
+// these numbers rounded to bfloat16.
 func TestCodesMultiplyAsTheirNumbers(t *testing.T) {
 	shapes := [][2]int{
 		{1, 1}, {3, 64}, {32, 32}, // one panel
@@ -98,14 +108,18 @@ func TestCodesMultiplyAsTheirNumbers(t *testing.T) {
 	for _, s := range shapes {
 		n, k := s[0], s[1]
 		for name, c := range codedCases(n, k) {
-			plain := PackF32(c.plain)
+			plain, rounded := PackF32(c.plain), c.rounded()
 			for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 13, 40} {
 				if m > 8 && n*k > 5000 {
 					continue
 				}
 				for _, p := range pools {
 					what := fmt.Sprintf("%s %dx%dx%d on %s with %d", name, m, n, k, p.Variant(), p.Workers())
-					compareCoded(t, what, c.packed, plain, m, p)
+					numbers := plain
+					if p.kern.dots != nil && p.kern.dots.matrix != nil {
+						numbers = rounded
+					}
+					compareCoded(t, what, c.packed, numbers, m, p)
 				}
 			}
 		}
@@ -209,6 +223,47 @@ func TestUnpackingIsExact(t *testing.T) {
 				what := fmt.Sprintf("%s, form %d, scale 2^%d", kern.name, i, e)
 				same(t, what, got.Dense, want.Dense)
 				got.checkGuards(t, what)
+			}
+		}
+	}
+}
+
+// So are pairs of numbers, rounded to bfloat16.
+func TestUnpackingPairsIsExact(t *testing.T) {
+	const pairs = 9
+	r := rand.New(rand.NewPCG(6, 6))
+	src, scale := make([]byte, 2*pairs*NR), normal(r, NR)
+	table := [16]float32(normal(r, 16))
+	for i := range src {
+		src[i] = byte(r.IntN(256))
+	}
+	for _, p := range everyPool(t) {
+		if p.kern.dots == nil || p.kern.dots.matrix == nil {
+			continue
+		}
+		for e := -140; e < 40; e++ {
+			for c := range scale {
+				scale[c] = float32(math.Ldexp(r.NormFloat64(), e))
+			}
+			for i, expand := range p.kern.dots.matrix.unpack {
+				if expand == nil {
+					continue
+				}
+				numbers, got := frame(2*pairs, NR, 0), frame(pairs, NR, 0)
+				form := form(i)
+				if form != codes8 {
+					form = 0 // rounded once, below
+				}
+				generic.unpack[form](&numbers.Data[0], &src[0], &scale[0], &table[0], 2*pairs)
+				expand(&asWords(got.Data)[0], &src[0], &scale[0], &table[0], pairs)
+				for j, word := range asWords(got.Data)[:pairs*NR] {
+					row, c := 2*(j/NR), j%NR
+					want := roundBF16(numbers.Row(row)[c]) | roundBF16(numbers.Row(row + 1)[c])<<16
+					if word != want {
+						t.Fatalf("%s, form %d, scale 2^%d: pair %d of column %d is %#x, want %#x", p.Variant(), i, e, j/NR, c, word, want)
+					}
+				}
+				got.checkGuards(t, "pairs")
 			}
 		}
 	}

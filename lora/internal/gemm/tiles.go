@@ -32,7 +32,9 @@ func (j *product) units(worker, lo, hi int) {
 		if j.few(r1 - r0) {
 			j.begin(r0, r1, panel, end)
 			j.thin(worker, r0, r1, panel, end)
-		} else if j.source == panelsQuant && r1-r0 <= maxCoded {
+		} else if j.fused() {
+			j.thinFused(worker, r0, r1, panel, end)
+		} else if j.source == panelsQuant && !j.dot && r1-r0 <= maxCoded {
 			j.begin(r0, r1, panel, end)
 			j.thinCoded(worker, r0, r1, panel, end)
 		} else {
@@ -46,6 +48,9 @@ func (j *product) units(worker, lo, hi int) {
 // tile of rows, and for some more where the kernels of all heights fetch what they read
 // later.
 func (j *product) few(rows int) bool {
+	if j.matrix() {
+		return rows <= matrixRows && j.inPlace(rows)
+	}
 	tiles := 1
 	if j.kind(true) == bfloats {
 		tiles = noWiden
@@ -83,8 +88,8 @@ func (j *product) words(k int) int {
 // band computes rows [r0, r1) of panels [p0, p1): one reduction block after
 // another, and under each block of a panel all row tiles.
 func (j *product) band(worker, r0, r1, p0, p1 int) {
-	for ; p0 < p1; p0 += groupPanels {
-		j.group(worker, r0, r1, p0, min(p0+groupPanels, p1))
+	for most := j.groupPanels(); p0 < p1; p0 += most {
+		j.group(worker, r0, r1, p0, min(p0+most, p1))
 	}
 }
 
@@ -99,10 +104,12 @@ func (j *product) group(worker, r0, r1, p0, p1 int) {
 			right := rightBlock{k: j.words(k), data: j.layOut(worker, inPlace, panel, j.k0+block*j.step, k), kind: j.kind(inPlace)}
 			if panel+1 < p1 {
 				j.comingUp(&right, block, panel+1)
-			} else {
+			} else if block+1 < j.blocks() {
 				j.comingUp(&right, block+1, p0)
+			} else {
+				j.comingUp(&right, 0, min(p1, j.panels()-1)) // the next group
 			}
-			j.column(r0, r1, block, panel, right, sums[(panel-p0)*(r1-r0)*NR:])
+			j.column(worker, r0, r1, block, panel, right, sums[(panel-p0)*(r1-r0)*NR:])
 		}
 	}
 	j.finish(worker, r0, r1, p0, p1)
@@ -111,9 +118,6 @@ func (j *product) group(worker, r0, r1, p0, p1 int) {
 // comingUp notes where the block after b lies, so that it can be fetched from
 // memory while b is in use.
 func (j *product) comingUp(b *rightBlock, block, panel int) {
-	if block == j.blocks() {
-		block, panel = 0, min(panel+groupPanels, j.panels()-1) // the next group
-	}
 	k0 := j.k0 + block*j.step
 	switch j.source {
 	case panels, panelsBF16:
@@ -128,8 +132,12 @@ func (j *product) comingUp(b *rightBlock, block, panel int) {
 
 // column runs the row tiles [r0, r1) against one block of a panel. Between blocks the
 // panel's results are in sums.
-func (j *product) column(r0, r1, block, panel int, right rightBlock, sums []float32) {
+func (j *product) column(worker, r0, r1, block, panel int, right rightBlock, sums []float32) {
 	kern := j.pool.kern
+	if right.kind == pairs && kern.dots.matrix != nil {
+		j.matrixColumn(worker, r0, r1, block, panel, right, sums)
+		return
+	}
 	cols := min(NR, j.n-panel*NR)
 	tiles := kern.tiles(right.kind, cols)
 	tall := evenly(r1-r0, kern.mr, 1)
@@ -227,10 +235,13 @@ func (j *product) deep(worker, r0, r1, panel int) {
 	for block := range j.blocks() {
 		k0 := block * j.step
 		right := rightBlock{k: j.words(min(j.step, j.depth-k0)), data: j.resident(panel, j.k0+k0), kind: j.kind(true)}
-		if j.shares(r1 - r0) {
+		switch {
+		case j.matrix():
+			right.next, right.stride, right.pieces = (*byte)(unsafe.Add(unsafe.Pointer(right.data), streamAhead)), right.k*16, 8
+		case j.shares(r1 - r0):
 			j.share(&right, block, panel)
 		}
-		j.column(r0, r1, block, panel, right, sums)
+		j.column(worker, r0, r1, block, panel, right, sums)
 	}
 }
 
@@ -255,7 +266,7 @@ func (j *product) share(b *rightBlock, block, panel int) {
 
 // leftRow returns the packed row r of a reduction block.
 func (j *product) leftRow(block, r int) *float32 {
-	return &j.pool.packed[(block*j.rows+r)*leftStride]
+	return &j.pool.packed[(block*j.rows+r)*j.lda]
 }
 
 // out returns the first element of row r of the part in a panel of the result.

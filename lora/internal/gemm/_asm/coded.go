@@ -36,7 +36,7 @@ func (q *codes512) name() string { return fmt.Sprintf("%d%s", q.bits, q.round) }
 func (q *codes512) rowBytes() int { return nr * q.bits / 8 }
 
 // prepare loads what all rows need.
-func (q *codes512) prepare(table reg.GPVirtual) {
+func (q *codes512) prepare(table reg.Register) {
 	if q.bits == 4 {
 		q.table = ZMM()
 		VMOVUPS(Mem{Base: table}, q.table)
@@ -56,7 +56,7 @@ func (q *codes512) prepare(table reg.GPVirtual) {
 }
 
 // vectors512 returns n vectors in memory.
-func vectors512(base reg.GPVirtual, n int) (v []Op) {
+func vectors512(base reg.Register, n int) (v []Op) {
 	for i := range n {
 		v = append(v, Mem{Base: base, Disp: 64 * i})
 	}

@@ -6,8 +6,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// dot512 emits what the variant with products of bfloat16 adds to AVX-512. Its
-// instruction VDPBF16PS is written as standIn and encoded afterwards.
+// dot512 emits what the variant with products of bfloat16 adds to AVX-512. Instructions
+// that the assembler does not know are written as others and encoded afterwards: see
+// standIns.
 func dot512() {
 	for rows := 1; rows <= 12; rows++ {
 		emit512(&tile512{rows: rows, panels: 1, vectors: 2, dot: true})
@@ -54,34 +55,18 @@ func (t *tile512) multiplyAt(left Mem, right, acc reg.VecVirtual) {
 	VFMADD231PS_BCST(left, right, acc)
 }
 
-// words returns a register full of a word.
-func words(bits uint32) reg.VecVirtual {
-	word, z := GP32(), ZMM()
-	MOVL(U32(bits), word)
-	VPBROADCASTD(word, z)
-	return z
-}
-
-// halve512 emits the rounding of float32 to bfloat16: x + 0x7fff + (bit 16 of x),
-// without the lower half; for NaN, x with the bit set that makes it quiet.
+// halve512 emits the rounding of float32 to bfloat16.
 func halve512() {
 	TEXT("halveAVX512", NOSPLIT, "func(dst *uint32, src *float32, n int)")
-	Doc("halveAVX512 is halveGo for a multiple of 16 values.")
+	Doc("halveAVX512 is halveGo for a multiple of 32 values.")
 	dst, src, n := argument("dst"), argument("src"), argument("n")
-	bias, unit, one, quiet := words(0x7fff), words(1<<16), words(1), words(1<<22)
-	loop("by16", n, 16, func() {
-		x, y := ZMM(), ZMM()
-		odd, nan := K(), K()
-		VMOVUPS(Mem{Base: src}, x)
-		VPTESTMD(unit, x, odd)
-		VCMPPS(Imm(3), x, x, nan)
-		VPADDD(bias, x, y)
-		VPADDD(one, y, odd, y)
-		VPORD(quiet, x, nan, y)
-		VPSRLD(Imm(16), y, y)
-		VPMOVDW(y, Mem{Base: dst})
-		ADDQ(Imm(64), src)
-		ADDQ(Imm(32), dst)
+	loop("by32", n, 32, func() {
+		upper, both := ZMM(), ZMM()
+		VMOVUPS(Mem{Base: src, Disp: 64}, upper)
+		VFNMADD231PS(Mem{Base: src}, upper, both)
+		VMOVDQU32(both, Mem{Base: dst})
+		ADDQ(number(128), src)
+		ADDQ(Imm(64), dst)
 	})
 	VZEROUPPER()
 	RET()

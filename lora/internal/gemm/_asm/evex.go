@@ -9,20 +9,24 @@ import (
 	"strings"
 )
 
-// standIn is written in place of VDPBF16PS, which neither avo nor the assembler knows.
-// It has the same operands, and no kernel means it.
-const standIn = "VFNMSUB231PS"
+// standIns are written in place of instructions that neither avo nor the assembler knows.
+// They have the same operands, and no kernel means them.
+var standIns = map[string]opcode{
+	"VFNMSUB231PS": {"VDPBF16PS", 2, 0x52},
+	"VFNMADD231PS": {"VCVTNE2PS2BF16", 3, 0x72},
+}
 
 // opcode is an instruction on three registers of 512 bits, the map 0F38 and no
-// extension of the width: its mandatory prefix as EVEX has it (1 for 66, 2 for F3) and
-// its byte.
-type opcode struct{ prefix, code byte }
+// extension of the width: its name, its mandatory prefix as EVEX has it (1 for 66, 2 for
+// F3, 3 for F2) and its byte.
+type opcode struct {
+	name         string
+	prefix, code byte
+}
 
-var vdpbf16ps = opcode{2, 0x52}
+var line = regexp.MustCompile(`^\t(VFNMSUB231PS|VFNMADD231PS)(\.BCST)?\s+(.*)$`)
 
-var line = regexp.MustCompile(`^\t` + standIn + `(\.BCST)?\s+(.*)$`)
-
-// encodeFile replaces stand-ins in a file of assembly by the bytes of VDPBF16PS.
+// encodeFile replaces stand-ins in a file of assembly by the bytes of what they stand for.
 func encodeFile(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -34,11 +38,12 @@ func encodeFile(path string) error {
 		if m == nil {
 			continue
 		}
-		code, err := vdpbf16ps.encode(strings.Split(m[2], ", "), m[1] != "")
+		meant := standIns[m[1]]
+		code, err := meant.encode(strings.Split(m[3], ", "), m[2] != "")
 		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, i+1, err)
 		}
-		lines[i] = fmt.Sprintf("\t%s // VDPBF16PS%s %s", directives(code), m[1], m[2])
+		lines[i] = fmt.Sprintf("\t%s // %s%s %s", directives(code), meant.name, m[2], m[3])
 	}
 	return os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o644)
 }

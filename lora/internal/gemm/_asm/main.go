@@ -23,8 +23,8 @@ const (
 )
 
 func main() {
-	set := flag.String("set", "", "kernels: gemm512, gemmdot, gemm2, strided512, strided2, vec512 or vec2")
-	encode := flag.String("encode", "", "file of assembly in which to encode VDPBF16PS; nothing else is done")
+	set := flag.String("set", "", "kernels: gemm512, gemmdot, gemmtiles, gemm2, strided512, strided2, vec512 or vec2")
+	encode := flag.String("encode", "", "file of assembly in which to encode stand-ins; nothing else is done")
 	flag.Parse()
 	if *encode != "" {
 		if err := encodeFile(*encode); err != nil {
@@ -38,6 +38,8 @@ func main() {
 		avx512()
 	case "gemmdot":
 		dot512()
+	case "gemmtiles":
+		tilesAMX()
 	case "gemm2":
 		avx2()
 	case "strided512":
