@@ -91,14 +91,14 @@ func wholeEngines() []string {
 
 // roundings returns a bound of the relative error that an engine's roundings to bfloat16
 // leave in gradients, to first order: each product with a weight, forward and back, rounds
-// what it multiplies by 2⁻⁹ of its size at most, and the weight too where that is codes.
+// what it multiplies by 2⁻⁸ of its size at most, and the weight too where that is codes.
 // Operations one by one are held to sharper bounds by the suite of package lora.
 func roundings(engine string, kind lora.Kind, products int) float64 {
 	switch {
 	case kind == lora.BF16 && strings.HasSuffix(engine, "bf16"):
-		return 0x1p-9 * float64(2*products)
+		return 0x1p-8 * float64(2*products)
 	case kind.Quantized() && strings.HasSuffix(engine, "amxbf16"):
-		return 0x1p-9 * float64(4*products)
+		return 0x1p-8 * float64(4*products)
 	}
 	return 0
 }
