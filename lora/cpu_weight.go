@@ -54,9 +54,9 @@ func (e *cpuEngine) NewWeight(t Tensor, kind Kind) (Weight, error) {
 	w := &cpuWeight{kind: kind, owner: e}
 	switch {
 	case kind == Int8:
-		w.packed, err = packInt8(t, out, in)
+		w.packed, err = packInt8(t, out, in, e.pool.Order())
 	case kind.Quantized():
-		w.packed, w.kind, err = packNF4(t, kind, out, in)
+		w.packed, w.kind, err = packNF4(t, kind, out, in, e.pool.Order())
 	case kind == BF16 && t.DType == DTypeBF16 && aligned2(t.Data):
 		w.packed = gemm.PackBF16(halves(t.Data), out, in)
 	default:
@@ -91,20 +91,20 @@ func packConverted(t Tensor, kind Kind, out, in int) (*gemm.Packed, error) {
 }
 
 // packInt8 packs a tensor as codes of 8 bits.
-func packInt8(t Tensor, out, in int) (*gemm.Packed, error) {
+func packInt8(t Tensor, out, in int, order gemm.CodeOrder) (*gemm.Packed, error) {
 	if err := t.stFloating(); err != nil {
 		return nil, err
 	}
 	blocks := int8Blocks(in)
 	scales := make([]float32, out*blocks)
-	packed := gemm.PackInt8Bands(out, in, scales, func(band []int8, row int) {
+	packed := gemm.PackInt8Bands(out, in, scales, order, func(band []int8, row int) {
 		int8Rows(t, band, scales[row*blocks:], row, in)
 	})
 	return packed, allFinite(t, scales)
 }
 
 // packNF4 packs a tensor as codes of 4 bits, and returns the kind that they have.
-func packNF4(t Tensor, kind Kind, out, in int) (*gemm.Packed, Kind, error) {
+func packNF4(t Tensor, kind Kind, out, in int, order gemm.CodeOrder) (*gemm.Packed, Kind, error) {
 	if t.NF4 != nil || in%2 != 0 { // codes there are, or blocks that bands would cut
 		q, err := QuantizeNF4(t, kind == NF4)
 		if err == nil {
@@ -113,13 +113,13 @@ func packNF4(t Tensor, kind Kind, out, in int) (*gemm.Packed, Kind, error) {
 		if err != nil {
 			return nil, kind, err
 		}
-		return gemm.PackNF4(q.Data, out, in, &q.NF4.Map, q.NF4.scales(), q.NF4.rounding()), q.NF4.kind(), nil
+		return gemm.PackNF4(q.Data, out, in, &q.NF4.Map, q.NF4.scales(), q.NF4.rounding(), order), q.NF4.kind(), nil
 	}
 	s, err := newNF4State(t)
 	if err != nil {
 		return nil, kind, err
 	}
-	packed := gemm.PackNF4Bands(out, in, &s.Map, s.rounding(), func(band []byte, row int) {
+	packed := gemm.PackNF4Bands(out, in, &s.Map, s.rounding(), order, func(band []byte, row int) {
 		s.quantize(t, band, row*in)
 	}, func() gemm.Scales {
 		if err = allFinite(t, s.Absmax); err == nil && kind == NF4 {

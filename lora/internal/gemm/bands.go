@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // A matrix is packed band by band, a band being the NR rows of a panel, by as many
@@ -64,10 +65,14 @@ func PackBF16Bands(n, k int, fill func(band []uint16, row int)) *Packed {
 
 // PackInt8Bands packs a matrix [n, k] as [PackInt8] does; fill is as for
 // [PackF32Bands], and sets the scales of its rows too.
-func PackInt8Bands(n, k int, scales []float32, fill func(band []int8, row int)) *Packed {
-	p := newInt8(n, k, scales)
+func PackInt8Bands(n, k int, scales []float32, order CodeOrder, fill func(band []int8, row int)) *Packed {
+	p := newInt8(n, k, scales, order)
 	eachBand(p, fill, func(band []int8, panel, rows int) {
 		dst := p.quant.codes[panel*NR*p.depth:]
+		if p.quant.order == ByRow {
+			p.quant.byRow(dst, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(band))), len(band)), rows, k)
+			return
+		}
 		for r := range rows {
 			for i, code := range band[r*k : (r+1)*k] {
 				dst[i*NR+r] = byte(code)
@@ -81,10 +86,15 @@ func PackInt8Bands(n, k int, scales []float32, fill func(band []int8, row int)) 
 // PackNF4Bands packs a matrix [n, k] as [PackNF4] does; fill is as for
 // [PackF32Bands] and writes one code a byte. The scales are asked for when all codes
 // are there.
-func PackNF4Bands(n, k int, table *[16]float32, round Rounding, fill func(band []byte, row int), scales func() Scales) *Packed {
-	p := newNF4(n, k, table, round)
+func PackNF4Bands(n, k int, table *[16]float32, round Rounding, order CodeOrder, fill func(band []byte, row int), scales func() Scales) *Packed {
+	p := newNF4(n, k, table, round, order)
 	eachBand(p, fill, func(band []byte, panel, rows int) {
-		packNibbles(p.quant.codes[panel*NR/2*p.depth:], band, rows, k)
+		dst := p.quant.codes[panel*NR/2*p.depth:]
+		if p.quant.order == ByRow {
+			p.quant.byRow(dst, band, rows, k)
+			return
+		}
+		packNibbles(dst, band, rows, k)
 	})
 	s := scales()
 	s.check((n*k + ScaleBlock - 1) / ScaleBlock)

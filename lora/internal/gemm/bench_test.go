@@ -60,16 +60,17 @@ func BenchmarkPeak(b *testing.B) {
 	})
 }
 
-// everyForm returns what packs a matrix in each form that models are kept in.
-func everyForm(n, k int) map[string]func() *Packed {
+// everyForm returns what packs a matrix in each form that models are kept in, for pools
+// of an order of codes.
+func everyForm(n, k int) map[string]func(CodeOrder) *Packed {
 	w, r := frame(n, k, 0).noise(2), rand.New(rand.NewPCG(1, 1))
 	bits, _ := toBF16(w.Dense)
-	return map[string]func() *Packed{
-		"f32":         func() *Packed { return PackF32(w.Dense) },
-		"bf16":        func() *Packed { return PackBF16(bits, n, k) },
-		"int8":        func() *Packed { return codedInt8(r, n, k).packed },
-		"nf4":         func() *Packed { return codedNF4(r, n, k, RoundNone, true).packed },
-		"nf4 to bf16": func() *Packed { return codedNF4(r, n, k, RoundBF16, true).packed },
+	return map[string]func(CodeOrder) *Packed{
+		"f32":         func(CodeOrder) *Packed { return PackF32(w.Dense) },
+		"bf16":        func(CodeOrder) *Packed { return PackBF16(bits, n, k) },
+		"int8":        func(o CodeOrder) *Packed { return codedInt8(r, n, k, o).packed },
+		"nf4":         func(o CodeOrder) *Packed { return codedNF4(r, n, k, RoundNone, true, o).packed },
+		"nf4 to bf16": func(o CodeOrder) *Packed { return codedNF4(r, n, k, RoundBF16, true, o).packed },
 	}
 }
 
@@ -78,9 +79,9 @@ func BenchmarkMulT(b *testing.B) {
 		m, n, k := s[0], s[1], s[2]
 		x, y := onLines(m, k).noise(1), onLines(m, n)
 		for name, pack := range everyForm(n, k) {
-			packed := pack()
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {
+					packed := pack(p.Order())
 					report(b, 2*float64(m)*float64(n)*float64(k), float64(packed.Bytes()), func() {
 						MulT(y.Dense, x.Dense, packed, 1, 0, p)
 					})
@@ -95,9 +96,9 @@ func BenchmarkMul(b *testing.B) {
 		m, n, k := s[0], s[1], s[2]
 		dx, dy := onLines(m, k), onLines(m, n).noise(1)
 		for name, pack := range everyForm(n, k) {
-			packed := pack()
 			b.Run(fmt.Sprintf("%dx%dx%d/%s", m, n, k, name), func(b *testing.B) {
 				eachPool(b, func(b *testing.B, p *Pool) {
+					packed := pack(p.Order())
 					report(b, 2*float64(m)*float64(n)*float64(k), 0, func() { Mul(dx.Dense, dy.Dense, packed, 1, 0, p) })
 				})
 			})
@@ -135,14 +136,18 @@ func BenchmarkStream(b *testing.B) {
 	const n, k = 4864, 896
 	for name, pack := range everyForm(n, k) {
 		b.Run(name, func(b *testing.B) {
-			var layers [64]*Packed
-			for i := range layers {
-				layers[i] = pack()
+			made := map[CodeOrder][]*Packed{}
+			layersOf := func(order CodeOrder) []*Packed {
+				for len(made[order]) < 64 {
+					made[order] = append(made[order], pack(order))
+				}
+				return made[order]
 			}
 			for _, m := range []int{1, 2, 4, 8, 16, 24} {
 				x, y := onLines(m, k).noise(1).Dense, onLines(m, n).Dense
 				b.Run(fmt.Sprint(m), func(b *testing.B) {
 					eachPool(b, func(b *testing.B, p *Pool) {
+						layers := layersOf(p.Order())
 						bytes := float64(len(layers)) * float64(layers[0].Bytes())
 						report(b, 2*float64(len(layers))*float64(m)*n*k, bytes, func() {
 							for _, w := range layers {

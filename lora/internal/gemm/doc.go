@@ -31,7 +31,8 @@
 // A matrix of codes of 4 bits ([PackNF4]) or 8 bits ([PackInt8]) multiplies as the
 // float32 matrix of the numbers behind its codes, bit by bit. Numbers are computed in
 // registers for a few rows (where the variant has kernels for it), a block of a panel
-// at a time in scratch memory for more.
+// at a time in scratch memory for more. The variant amxbf16 rounds them to bfloat16, and
+// multiplies as by a matrix of those; it holds codes in another order ([Pool.Order]).
 //
 // # Variants
 //
@@ -49,8 +50,8 @@
 //		acc += bf16(alpha * x[i,r]) * w[j,r]
 //	}
 //
-// The variant amxbf16 has the same factors, and multiplies tiles of them: the terms are
-// added in steps of 32, those at even and at odd places apart:
+// The variant amxbf16 has the same factors, of codes too, and multiplies tiles of them:
+// the terms are added in steps of 32, those at even and at odd places apart:
 //
 //	for r := 0; r < K; r += 32 { // missing last terms are 0
 //		even, odd := 0, 0

@@ -32,7 +32,7 @@ func checkEpilogues(t *testing.T, p *Pool, n, k int, ms, ranks []int) {
 	t.Helper()
 	w := frame(n, k, 0).noise(2).Dense
 	bits, _ := toBF16(w)
-	codes := codedInt8(rand.New(rand.NewPCG(1, 2)), n, k).packed
+	codes := codedInt8(rand.New(rand.NewPCG(1, 2)), n, k, p.Order()).packed
 	for kind, packed := range map[string]*Packed{"f32": PackF32(w), "bf16": PackBF16(bits, n, k), "int8": codes} {
 		for _, m := range ms {
 			for _, rank := range ranks {

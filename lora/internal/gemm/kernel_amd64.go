@@ -133,13 +133,9 @@ func withMatrices(k kernels) kernels {
 	k.dots = &dots{
 		matrix: &matrices{
 			column: [2][2]matrixFunc{{matrix1x1AMX, matrix1x2AMX}, {matrix2x1AMX, matrix2x2AMX}},
-			unpack: [forms]unpackPairsFunc{
-				RoundNone: unpackPairs4AVX512, RoundBF16: unpackPairs4AVX512, tame: unpackPairs4AVX512, codes8: unpackPairs8AVX512,
-			},
-			coded: [forms][2]codedMatrixFunc{
-				RoundNone: {matrixCoded4x1AMX, matrixCoded4x2AMX}, RoundBF16: {matrixCoded4x1AMX, matrixCoded4x2AMX},
-				codes8: {matrixCoded8x1AMX, matrixCoded8x2AMX},
-			},
+			few:    [2][2]rowMatrixFunc{{matrixRows4x1AMX, matrixRows4x2AMX}, {matrixRows8x1AMX, matrixRows8x2AMX}},
+			half:   [2]unpackHalfFunc{unpackHalf4AVX512, unpackHalf8AVX512},
+			zip:    zipRowsAVX512, pairs: pairsAVX512,
 		},
 		halve:  halveAVX512,
 		pairUp: pairUpAVX512,

@@ -19,20 +19,26 @@ func matrix2x2AMX(shape *byte, blocks int, steps int, a *float32, lda int, b *by
 // peakAMX multiplies n times four pairs of tiles.
 func peakAMX(shape *byte, n int)
 
-// unpackPairs4AVX512 is an unpackPairsFunc.
-func unpackPairs4AVX512(dst *uint32, src *byte, scale *float32, table *float32, pairs int)
+// unpackHalf4AVX512 is an unpackHalfFunc.
+func unpackHalf4AVX512(dst *uint32, src *byte, scale *float32, table *float32, half int)
 
-// unpackPairs8AVX512 is an unpackPairsFunc.
-func unpackPairs8AVX512(dst *uint32, src *byte, scale *float32, table *float32, pairs int)
+// matrixRows4x1AMX is a rowMatrixFunc of 1 tiles of columns.
+func matrixRows4x1AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
 
-// matrixCoded4x1AMX is a codedMatrixFunc of 1 × 2 tiles.
-func matrixCoded4x1AMX(shape *byte, blocks int, a *float32, lda int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, ldfrom int, c *float32, ldc int)
+// matrixRows4x2AMX is a rowMatrixFunc of 2 tiles of columns.
+func matrixRows4x2AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
 
-// matrixCoded4x2AMX is a codedMatrixFunc of 2 × 2 tiles.
-func matrixCoded4x2AMX(shape *byte, blocks int, a *float32, lda int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, ldfrom int, c *float32, ldc int)
+// unpackHalf8AVX512 is an unpackHalfFunc.
+func unpackHalf8AVX512(dst *uint32, src *byte, scale *float32, table *float32, half int)
 
-// matrixCoded8x1AMX is a codedMatrixFunc of 1 × 2 tiles.
-func matrixCoded8x1AMX(shape *byte, blocks int, a *float32, lda int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, ldfrom int, c *float32, ldc int)
+// matrixRows8x1AMX is a rowMatrixFunc of 1 tiles of columns.
+func matrixRows8x1AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
 
-// matrixCoded8x2AMX is a codedMatrixFunc of 2 × 2 tiles.
-func matrixCoded8x2AMX(shape *byte, blocks int, a *float32, lda int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, ldfrom int, c *float32, ldc int)
+// matrixRows8x2AMX is a rowMatrixFunc of 2 tiles of columns.
+func matrixRows8x2AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
+
+// zipRowsAVX512 is zipRowsGo.
+func zipRowsAVX512(dst *uint32, src *uint32)
+
+// pairsAVX512 is pairsGo for a multiple of 16 numbers.
+func pairsAVX512(dst *uint32, even *float32, odd *float32, n int)

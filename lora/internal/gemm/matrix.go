@@ -8,11 +8,12 @@ const (
 	tileK    = 32  // numbers along the reduction that one instruction takes
 	matrixK  = 576 // longest reduction block: one of a panel stays in the nearest cache
 
-	matrixRows    = 2 * tileRows // of a kernel's block
-	matrixBlocks  = 16           // reduction blocks packed at once
-	matrixResting = 512          // rows whose block stays in the second-level cache
-	matrixPanels  = 14           // most panels between which the result stays there too
-	streamAhead   = 8 << 10      // bytes by which few rows fetch their panels ahead of use
+	matrixRows    = 2 * tileRows                // of a kernel's block
+	matrixBlocks  = 16                          // reduction blocks packed at once
+	matrixResting = 512                         // rows whose block stays in the second-level cache
+	matrixPanels  = 14                          // most panels between which the result stays there too
+	matrixCodedK  = maxScales / NR * ScaleBlock // longest reduction block of codes for few rows: a worker holds its scales
+	streamAhead   = 8 << 10                     // bytes by which few rows fetch their panels ahead of use
 )
 
 // matrices is what such a variant has.
@@ -20,8 +21,11 @@ type matrices struct {
 	// column holds the kernels by the tiles of rows and of columns that they take, less
 	// one.
 	column [2][2]matrixFunc
-	unpack [forms]unpackPairsFunc    // codes; nil where they are not expanded so
-	coded  [forms][2]codedMatrixFunc // codes for few rows, by tiles of rows less one; or nil
+
+	few   [2][2]rowMatrixFunc // codes by few rows: by bits, 4 or 8, and tiles of rows less one
+	half  [2]unpackHalfFunc   // by bits
+	zip   func(dst, src *uint32)
+	pairs func(dst *uint32, even, odd *float32, n int) // a multiple of 16
 }
 
 // matrixFunc adds to blocks of rows, each of one or two tiles, one or two tiles wide, the

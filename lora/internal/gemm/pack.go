@@ -55,19 +55,15 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 			break
 		}
 		j.transposePairs(dst, w.pairs, panel, k0, k)
-	case panelsQuant:
-		if j.dot {
-			j.w.unpackPairs(j.pool.kern, asWords(dst), w, j.first+panel*NR, k0, k)
-			j.endPairs(asWords(dst), k)
-			break
+	case panelsQuant, panelsQuantTransposed:
+		switch {
+		case j.dot:
+			j.layCodes(asWords(dst), w, panel, k0, k)
+		case j.source == panelsQuant:
+			j.w.unpack(j.pool.kern, dst, w.scales[:], j.first+panel*NR, k0, k)
+		default:
+			j.unpackTransposed(dst, w, panel, k0, k)
 		}
-		j.w.unpack(j.pool.kern, dst, w.scales[:], j.first+panel*NR, k0, k)
-	case panelsQuantTransposed:
-		if j.dot {
-			j.unpackPairRows(asWords(dst), w, panel, k0, k)
-			break
-		}
-		j.unpackTransposed(dst, w, panel, k0, k)
 	case denseRows:
 		j.copyRows(dst, panel, k0, k)
 	case denseTransposed:

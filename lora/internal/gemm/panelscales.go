@@ -135,6 +135,17 @@ func (p *Packed) blockScales(kern *kernels, dst []float32, n0, panels, k, blocks
 	}
 }
 
+// panelScales is blockScales for one panel, whichever the order of the scales.
+func (p *Packed) panelScales(kern *kernels, dst []float32, n0, k, blocks int) {
+	if p.quant.blocks > 0 {
+		p.blockScales(kern, dst, n0, 1, k, blocks)
+		return
+	}
+	for b := range blocks {
+		p.blockScales(kern, dst[b*NR:(b+1)*NR], n0, 1, k+b*ScaleBlock, 1)
+	}
+}
+
 // scale returns the scale of element (i, k).
 func (p *Packed) scale(i, k int) float32 {
 	q := p.quant

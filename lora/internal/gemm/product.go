@@ -128,7 +128,7 @@ func evenly(n, limit, unit int) int {
 func (j *product) blockLimit() int {
 	kern := j.pool.kern
 	switch {
-	case j.fused():
+	case j.fewRows():
 		return matrixCodedK
 	case j.matrix():
 		return matrixK
@@ -182,6 +182,9 @@ func (j *product) part() {
 		j.tall = evenly(j.rows, max(resting/high*high, high), high)
 		p.workers[0].grow(j.groupPanels() * j.tall * NR)
 		j.pack(0, 0, j.rows)
+		if j.fewRows() {
+			j.turnLeft()
+		}
 		j.units(0, 0, j.panels()*j.bands())
 		return
 	}
@@ -190,6 +193,9 @@ func (j *product) part() {
 		p.workers[i].grow(j.groupPanels() * j.tall * NR)
 	}
 	p.For(j.rows, evenly(j.rows, max(j.rows/(4*len(p.workers)), p.kern.mr), 1), p.packRows)
+	if j.fewRows() {
+		j.turnLeft()
+	}
 	p.pieces = j.deal(p.pieces[:0])
 	p.For(len(p.pieces)-1, 1, p.runTiles)
 }

@@ -10,10 +10,11 @@ import (
 //	w[n,k] = round(table[code] * scale[(n*pitch+k)/ScaleBlock]) // 4 bits
 //	w[n,k] = float32(code) * scale[(n*pitch+k)/ScaleBlock]      // 8 bits, signed
 //
-// A panel of 8-bit codes is [K][NR]. One of 4-bit codes is [K][NR/2] bytes: byte c
-// holds column c in its lower half and column c+NR/2 in its upper half.
+// A panel of 8-bit codes by column is [K][NR]. One of 4-bit codes is [K][NR/2] bytes: byte
+// c holds column c in its lower half and column c+NR/2 in its upper half.
 type quantized struct {
 	form   form
+	order  CodeOrder
 	codes  []byte
 	table  *[16]float32
 	scales Scales // in the order of panels if blocks is not 0
@@ -83,13 +84,13 @@ type codedFunc func(k int, a *float32, b *byte, stride int, scale, table, c *flo
 //
 //	w[i] = round(table[code[i]] * scale[i/ScaleBlock])
 //
-// in float32, and are computed when they are used. codes are not kept, scales may be.
-// It panics if codes or scales are too few.
-func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Rounding) *Packed {
+// in float32, and are computed when they are used, by pools of the given order. codes are
+// not kept, scales may be. It panics if codes or scales are too few.
+func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Rounding, order CodeOrder) *Packed {
 	if n < 0 || k < 0 || len(codes) < (n*k+1)/2 {
 		panic("gemm: bad matrix of 4 bits")
 	}
-	return PackNF4Bands(n, k, table, round, func(band []byte, row int) {
+	return PackNF4Bands(n, k, table, round, order, func(band []byte, row int) {
 		for i := range band {
 			at := row*k + i
 			band[i] = codes[at/2] >> (4 &^ (at % 2 * 4)) & 15
@@ -98,13 +99,13 @@ func PackNF4(codes []byte, n, k int, table *[16]float32, scales Scales, round Ro
 }
 
 // newNF4 returns a matrix of 4-bit codes, all zero, without scales.
-func newNF4(n, k int, table *[16]float32, round Rounding) *Packed {
+func newNF4(n, k int, table *[16]float32, round Rounding, order CodeOrder) *Packed {
 	if n < 0 || k < 0 || round < 0 || round >= roundings {
 		panic("gemm: bad matrix of 4 bits")
 	}
 	p := newPacked(n, k)
 	p.quant = &quantized{form: form(round), table: table, pitch: k}
-	p.makeCodes()
+	p.makeCodes(order)
 	return p
 }
 
@@ -114,17 +115,17 @@ func newNF4(n, k int, table *[16]float32, round Rounding) *Packed {
 //
 //	w[n,k] = float32(code[n,k]) * scale[n*blocks + k/ScaleBlock] // blocks = ceil(k/ScaleBlock)
 //
-// and are computed when they are used. Neither codes nor scales are kept. It panics if
-// there are too few of them.
-func PackInt8(codes []int8, n, k int, scales []float32) *Packed {
+// and are computed when they are used, by pools of the given order. Neither codes nor
+// scales are kept. It panics if there are too few of them.
+func PackInt8(codes []int8, n, k int, scales []float32, order CodeOrder) *Packed {
 	if n < 0 || k < 0 || len(codes) < n*k {
 		panic("gemm: bad matrix of 8 bits")
 	}
-	return PackInt8Bands(n, k, scales, func(band []int8, row int) { copy(band, codes[row*k:]) })
+	return PackInt8Bands(n, k, scales, order, func(band []int8, row int) { copy(band, codes[row*k:]) })
 }
 
 // newInt8 returns a matrix of 8-bit codes, all zero.
-func newInt8(n, k int, scales []float32) *Packed {
+func newInt8(n, k int, scales []float32, order CodeOrder) *Packed {
 	if n < 0 || k < 0 {
 		panic("gemm: bad matrix of 8 bits")
 	}
@@ -132,13 +133,17 @@ func newInt8(n, k int, scales []float32) *Packed {
 	p := newPacked(n, k)
 	(&Scales{Values: scales}).check(n * blocks)
 	p.quant = &quantized{form: codes8, table: new([16]float32), pitch: blocks * ScaleBlock}
-	p.makeCodes()
+	p.makeCodes(order)
 	return p
 }
 
-// makeCodes makes room for the codes.
-func (p *Packed) makeCodes() {
+// makeCodes makes room for the codes, in the order of rows where that is asked for, every
+// row is of whole blocks, and numbers are not of half precision, which is rare.
+func (p *Packed) makeCodes(order CodeOrder) {
 	q := p.quant
+	if p.k%ScaleBlock == 0 && q.form != form(RoundF16) {
+		q.order = order
+	}
 	q.step = commonStep(q.pitch)
 	words := asWords(aligned(p.panels() * p.depth * NR * q.form.bits() / 32))
 	q.codes = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))
@@ -204,6 +209,9 @@ func (p *Packed) codeAt(n0, k int) *byte {
 // value returns element (i, k) of a quantised matrix.
 func (p *Packed) value(i, k int) float32 {
 	q, c := p.quant, i%NR
+	if q.order == ByRow {
+		return q.form.number(p.codeByRow(i, k), q.table, p.scale(i, k))
+	}
 	row := q.codes[(i/NR*NR*p.depth+k*NR)*q.form.bits()/8:]
 	code := row[c%(NR/2)] >> (c / (NR / 2) * 4) & 15
 	if q.form == codes8 {

@@ -13,17 +13,26 @@ type coded struct {
 	plain  Dense
 }
 
-// codedCases makes n × k in every form that there is.
-func codedCases(n, k int) map[string]coded {
+// codedCases makes n × k in every form that there is, in an order of codes.
+func codedCases(n, k int, order CodeOrder) map[string]coded {
 	r := rand.New(rand.NewPCG(uint64(n), uint64(k)))
-	cases := map[string]coded{"int8": codedInt8(r, n, k)}
-	for round, name := range map[Rounding]string{RoundNone: "nf4", RoundBF16: "nf4 bf16", RoundF16: "nf4 f16"} {
-		cases[name] = codedNF4(r, n, k, round, false)
-		cases[name+" double"] = codedNF4(r, n, k, round, true)
+	cases := map[string]coded{"int8": codedInt8(r, n, k, order)}
+	for round, name := range []string{RoundNone: "nf4", RoundBF16: "nf4 bf16", RoundF16: "nf4 f16"} {
+		cases[name] = codedNF4(r, n, k, Rounding(round), false, order)
+		cases[name+" double"] = codedNF4(r, n, k, Rounding(round), true, order)
 	}
-	cases["nf4 bf16 wild"] = codedNF4(r, n, k, RoundBF16, false, 0, -1, 0x1p-130)
-	cases["nf4 bf16 wild double"] = codedNF4(r, n, k, RoundBF16, true, 0)
+	cases["nf4 bf16 wild"] = codedNF4(r, n, k, RoundBF16, false, order, 0, -1, 0x1p-130)
+	cases["nf4 bf16 wild double"] = codedNF4(r, n, k, RoundBF16, true, order, 0)
 	return cases
+}
+
+// ordersOf returns the orders of codes that pools multiply, with those that multiply each.
+func ordersOf(pools []*Pool) map[CodeOrder][]*Pool {
+	orders := map[CodeOrder][]*Pool{}
+	for _, p := range pools {
+		orders[p.Order()] = append(orders[p.Order()], p)
+	}
+	return orders
 }
 
 // rounded returns the numbers rounded to bfloat16.
@@ -35,19 +44,19 @@ func (c coded) rounded() *Packed {
 	return PackBF16(bits, c.plain.Rows, c.plain.Cols)
 }
 
-func codedInt8(r *rand.Rand, n, k int) coded {
+func codedInt8(r *rand.Rand, n, k int, order CodeOrder) coded {
 	blocks := (k + 63) / 64
 	codes, scales, plain := make([]int8, n*k), normal(r, n*blocks), View(make([]float32, n*k), n, k)
 	for i := range codes {
 		codes[i] = int8(r.IntN(256) - 128)
 		plain.Data[i] = float32(codes[i]) * scales[i/k*blocks+i%k/64]
 	}
-	return coded{PackInt8(codes, n, k, scales), plain}
+	return coded{PackInt8(codes, n, k, scales, order), plain}
 }
 
 // codedNF4 makes a matrix whose scales are positive, but for the first few, or, double
 // quantised, for many where some are given.
-func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool, first ...float32) coded {
+func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool, order CodeOrder, first ...float32) coded {
 	codes, table := make([]byte, (n*k+1)/2), [16]float32(normal(r, 16))
 	table[7] = 0 // as that of NF4
 	s := Scales{Values: normal(r, (n*k+63)/64)}
@@ -82,7 +91,7 @@ func codedNF4(r *rand.Rand, n, k int, round Rounding, double bool, first ...floa
 		}
 		plain.Data[i] = round.Round(table[code] * scale)
 	}
-	return coded{PackNF4(codes, n, k, &table, s, round), plain}
+	return coded{PackNF4(codes, n, k, &table, s, round, order), plain}
 }
 
 func normal(r *rand.Rand, n int) []float32 {
@@ -102,26 +111,35 @@ func TestCodesMultiplyAsTheirNumbers(t *testing.T) {
 		{33, 65},             // scales change in the middle of a row, at another place in each
 		{70, 96},             // scales common to 32 columns
 		{40, 500}, {520, 64}, // several blocks of the reduction, forward and backward
-		{300, 64}, // more than 256 scales
+		{300, 64},             // more than 256 scales
+		{34, 128}, {20, 1664}, // whole blocks, in one part of the reduction and in two
 	}
-	pools := everyPool(t)
-	for _, s := range shapes {
-		n, k := s[0], s[1]
-		for name, c := range codedCases(n, k) {
-			plain, rounded := PackF32(c.plain), c.rounded()
-			for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 13, 40} {
-				if m > 8 && n*k > 5000 {
-					continue
-				}
-				for _, p := range pools {
-					what := fmt.Sprintf("%s %dx%dx%d on %s with %d", name, m, n, k, p.Variant(), p.Workers())
-					numbers := plain
-					if p.kern.dots != nil && p.kern.dots.matrix != nil {
-						numbers = rounded
-					}
-					compareCoded(t, what, c.packed, numbers, m, p)
-				}
+	for order, pools := range ordersOf(everyPool(t)) {
+		for _, s := range shapes {
+			for name, c := range codedCases(s[0], s[1], order) {
+				compareCodedCase(t, name, c, pools)
 			}
+		}
+	}
+}
+
+// compareCodedCase compares products of a matrix of codes with those of its numbers, by
+// different numbers of rows.
+func compareCodedCase(t *testing.T, name string, c coded, pools []*Pool) {
+	t.Helper()
+	n, k := c.plain.Rows, c.plain.Cols
+	plain, rounded := PackF32(c.plain), c.rounded()
+	for _, m := range []int{1, 2, 3, 4, 5, 6, 7, 8, 13, 17, 40} {
+		if m > 8 && m != 17 && n*k > 5000 {
+			continue
+		}
+		for _, p := range pools {
+			what := fmt.Sprintf("%s %dx%dx%d on %s with %d", name, m, n, k, p.Variant(), p.Workers())
+			numbers := plain
+			if p.kern.dots != nil && p.kern.dots.matrix != nil {
+				numbers = rounded
+			}
+			compareCoded(t, what, c.packed, numbers, m, p)
 		}
 	}
 }
@@ -149,14 +167,16 @@ func compareCoded(t *testing.T, what string, codes, plain *Packed, m int, p *Poo
 }
 
 func TestRowOfCodes(t *testing.T) {
-	for _, s := range [][2]int{{1, 1}, {33, 65}, {70, 96}} {
-		for name, c := range codedCases(s[0], s[1]) {
-			got := frame(s[0], s[1], 1)
-			for i := range s[0] {
-				c.packed.Row(i, got.Row(i))
+	for _, s := range [][2]int{{1, 1}, {33, 65}, {70, 96}, {40, 192}} {
+		for _, order := range []CodeOrder{ByColumn, ByRow} {
+			for name, c := range codedCases(s[0], s[1], order) {
+				got := frame(s[0], s[1], 1)
+				for i := range s[0] {
+					c.packed.Row(i, got.Row(i))
+				}
+				same(t, name, got.Dense, c.plain)
+				got.checkGuards(t, name)
 			}
-			same(t, name, got.Dense, c.plain)
-			got.checkGuards(t, name)
 		}
 	}
 }
@@ -168,7 +188,7 @@ func TestBytesOfCodes(t *testing.T) {
 		"nf4":        n*k/2 + n*k/64*4,
 		"nf4 double": n*k/2 + n*k/64 + n*k/64/256*4 + 256*4,
 	} {
-		c := codedCases(n, k)[name].packed
+		c := codedCases(n, k, ByColumn)[name].packed
 		if got := c.Bytes(); got != want || !c.Quantized() {
 			t.Errorf("%s: %d bytes, want %d", name, got, want)
 		}
@@ -228,61 +248,64 @@ func TestUnpackingIsExact(t *testing.T) {
 	}
 }
 
-// So are pairs of numbers, rounded to bfloat16.
-func TestUnpackingPairsIsExact(t *testing.T) {
-	const pairs = 9
+// The kernels of variants with tiles expand, pair and round as the plain loops do.
+func TestRowsOfCodesAreExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
-	src, scale := make([]byte, 2*pairs*NR), normal(r, NR)
+	src, scale, numbers := make([]byte, NR*ScaleBlock), normal(r, NR), normal(r, 2*NR)
 	table := [16]float32(normal(r, 16))
 	for i := range src {
 		src[i] = byte(r.IntN(256))
 	}
-	for _, p := range everyPool(t) {
-		if p.kern.dots == nil || p.kern.dots.matrix == nil {
+	for _, v := range Variants() {
+		p := open2(t, 1, v)
+		if p.Order() != ByRow {
 			continue
+		}
+		m := p.kern.dots.matrix
+		compare := func(what string, got, want framed) {
+			t.Helper()
+			same(t, v+": "+what, got.Dense, want.Dense)
+			got.checkGuards(t, what)
 		}
 		for e := -140; e < 40; e++ {
 			for c := range scale {
 				scale[c] = float32(math.Ldexp(r.NormFloat64(), e))
 			}
-			for i, expand := range p.kern.dots.matrix.unpack {
-				if expand == nil {
-					continue
+			for half := range 2 {
+				for i, f := range []form{0, codes8} {
+					got, want := frame(NR, NR/2, 0), frame(NR, NR/2, 0)
+					m.half[i](&asWords(got.Data)[0], &src[0], &scale[0], &table[0], half)
+					unpackHalfGo(f, &asWords(want.Data)[0], &src[0], &scale[0], &table[0], half)
+					compare(fmt.Sprintf("half %d of %d bits, scale 2^%d", half, f.bits(), e), got, want)
 				}
-				numbers, got := frame(2*pairs, NR, 0), frame(pairs, NR, 0)
-				form := form(i)
-				if form != codes8 {
-					form = 0 // rounded once, below
-				}
-				generic.unpack[form](&numbers.Data[0], &src[0], &scale[0], &table[0], 2*pairs)
-				expand(&asWords(got.Data)[0], &src[0], &scale[0], &table[0], pairs)
-				for j, word := range asWords(got.Data)[:pairs*NR] {
-					row, c := 2*(j/NR), j%NR
-					want := roundBF16(numbers.Row(row)[c]) | roundBF16(numbers.Row(row + 1)[c])<<16
-					if word != want {
-						t.Fatalf("%s, form %d, scale 2^%d: pair %d of column %d is %#x, want %#x", p.Variant(), i, e, j/NR, c, word, want)
-					}
-				}
-				got.checkGuards(t, "pairs")
 			}
 		}
+		rows, got, want := frame(NR, NR/2, 0).noise(1), frame(NR/2, NR, 0), frame(NR/2, NR, 0)
+		m.zip(&asWords(got.Data)[0], &asWords(rows.Data)[0])
+		zipRowsGo(&asWords(want.Data)[0], &asWords(rows.Data)[0])
+		compare("pairs of rows", got, want)
+		got, want = frame(1, NR, 0), frame(1, NR, 0)
+		m.pairs(&asWords(got.Data)[0], &numbers[0], &numbers[NR], NR)
+		pairsGo(&asWords(want.Data)[0], &numbers[0], &numbers[NR], NR)
+		compare("rounded pairs", got, want)
 	}
 }
 
 // Once a pool has grown to a product's size, codes are multiplied without allocation.
 func TestCodesAllocateNothing(t *testing.T) {
 	const n, k = 160, 128
-	pools := everyPool(t) // once: a worker that parks for the first time allocates
-	for name, c := range codedCases(n, k) {
-		for _, p := range pools {
-			for _, m := range []int{1, 6, 20} {
-				x, y := frame(m, k, 0).noise(1), frame(m, n, 0)
-				run := func() {
-					MulT(y.Dense, x.Dense, c.packed, 1, 0, p)
-					Mul(x.Dense, y.Dense, c.packed, 1, 0, p)
-				}
-				if allocs := testing.AllocsPerRun(5, run); allocs > 0 {
-					t.Errorf("%s, %d rows on %s with %d: %v allocations", name, m, p.Variant(), p.Workers(), allocs)
+	for order, pools := range ordersOf(everyPool(t)) { // once: a worker that parks for the first time allocates
+		for name, c := range codedCases(n, k, order) {
+			for _, p := range pools {
+				for _, m := range []int{1, 6, 20} {
+					x, y := frame(m, k, 0).noise(1), frame(m, n, 0)
+					run := func() {
+						MulT(y.Dense, x.Dense, c.packed, 1, 0, p)
+						Mul(x.Dense, y.Dense, c.packed, 1, 0, p)
+					}
+					if allocs := testing.AllocsPerRun(5, run); allocs > 0 {
+						t.Errorf("%s, %d rows on %s with %d: %v allocations", name, m, p.Variant(), p.Workers(), allocs)
+					}
 				}
 			}
 		}

@@ -32,8 +32,8 @@ func (j *product) units(worker, lo, hi int) {
 		if j.few(r1 - r0) {
 			j.begin(r0, r1, panel, end)
 			j.thin(worker, r0, r1, panel, end)
-		} else if j.fused() {
-			j.thinFused(worker, r0, r1, panel, end)
+		} else if j.fewRows() {
+			j.thinRows(worker, panel, end)
 		} else if j.source == panelsQuant && !j.dot && r1-r0 <= maxCoded {
 			j.begin(r0, r1, panel, end)
 			j.thinCoded(worker, r0, r1, panel, end)

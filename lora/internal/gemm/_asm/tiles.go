@@ -42,9 +42,7 @@ func tilesAMX() {
 		}
 	}
 	peakTiles()
-	order := wordOrder()
-	unpackPairs512(order)
-	codedMatrices(order)
+	codedRows()
 }
 
 func (m *matrixTile) emit() {
