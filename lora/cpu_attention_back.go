@@ -26,6 +26,8 @@ type backViews struct {
 	k, v, dk, dv View
 	q, do, dq    View // q and dq without their factor 1/sqrt(HeadDim)
 	lse, d       View // d[row, head] = Σ_j do[j]·o[j]
+
+	split splitViews // of engines with split factors, in place of the two lines before
 }
 
 // AttentionBack is the gradient of Attention. Where there are enough trees and key
@@ -37,13 +39,19 @@ func (e *cpuEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, 
 	e.layout.set(t, q.Rows)
 	mark := e.Mark()
 	args := cpuArgs{v: [10]View{dq, do, o, lse, q}, tree: t, shape: s}
+	if e.splits(s) {
+		args.back.k, args.back.v, args.back.dk, args.back.dv = k, v, dk, dv
+		e.reserveSplit(s.HeadDim)
+		e.splitBack(args, t, s)
+		e.Reset(mark)
+		return
+	}
 	args.back = e.backViews(q.Rows, s)
 	args.back.k, args.back.v, args.back.dk, args.back.dv = k, v, dk, dv
 	e.reserveBack(s.HeadDim, s.Heads)
 
 	e.args = args
 	e.each(q.Rows, q.Cols, attendBackPrepare)
-	e.units = e.units[:0]
 	e.args = args
 	if trees := e.backTrees(t); e.worthWhole(len(trees) * s.KVHeads) {
 		e.each(len(trees)*s.KVHeads, pieceSize, attendBackTrees)
@@ -99,6 +107,7 @@ func (e *cpuEngine) reserveBack(dim, heads int) {
 // backTrees lists the roots of the trees that have rows, as units of which only the
 // node counts.
 func (e *cpuEngine) backTrees(t Tree) []keyBlock {
+	e.units = e.units[:0]
 	for i, n := range t {
 		if n.Parent < 0 && e.layout.rows[i] > 0 {
 			e.units = append(e.units, keyBlock{node: i})
@@ -180,6 +189,9 @@ type backTask struct {
 	group int // query heads that share it
 	dim   int
 	rows  int // packed rows of the head
+
+	split                   bool      // by split factors
+	splitK, splitV, splitKT gemm.Left // of the block of keys in progress
 }
 
 // task sets a worker's task to number i of a list whose key head varies fastest, and
@@ -187,7 +199,7 @@ type backTask struct {
 func (e *cpuEngine) task(worker, i int) (b *backTask, at int) {
 	a, s, w := &e.args, e.args.shape, &e.workers[worker]
 	w.task = backTask{e: e, w: w, tree: a.tree, back: &a.back, head: i % s.KVHeads,
-		group: s.Heads / s.KVHeads, dim: s.HeadDim, rows: a.back.lse.Cols}
+		group: s.Heads / s.KVHeads, dim: s.HeadDim, rows: a.back.lse.Cols, split: e.splits(s)}
 	return &w.task, i / s.KVHeads
 }
 
@@ -229,27 +241,67 @@ func attendBackQueries(e *cpuEngine, worker, lo, hi int) {
 		for _, unit := range e.units {
 			r0, r1 := b.seenBy(unit)
 			if r0, r1 = max(r0, first), min(r1, end); r0 < r1 {
-				t := b.tile(unit, r0, r1)
-				t.queries()
+				b.queries(unit, r0, r1)
 			}
 		}
 	}
 }
 
 // seenBy returns the packed rows of which at least one head's row may see the first
-// key of a block.
+// key of a block, from the beginning of a block of positions on where there are such.
 func (b *backTask) seenBy(unit keyBlock) (lo, hi int) {
 	first := b.e.layout.firstSeer(b.tree[unit.node], unit.node, unit.k0)
-	return first * b.group, int(b.e.layout.end[unit.node]) * b.group
+	lo, hi = b.position(unit.node, first), b.position(unit.node, int(b.e.layout.end[unit.node]))
+	if b.split {
+		lo -= lo % splitBlock
+	}
+	return lo, hi
+}
+
+// position returns the first packed row of a query row in a node's tree.
+func (b *backTask) position(node, row int) int {
+	if !b.split {
+		return row * b.group
+	}
+	span := b.e.spans[b.e.layout.root[node]]
+	return span.at + (row-span.first)*b.group
+}
+
+// queries adds the part of a block of keys to dq of packed rows [lo, hi).
+func (b *backTask) queries(unit keyBlock, lo, hi int) {
+	if b.split {
+		b.splitQueries(unit, lo, hi)
+		return
+	}
+	t := b.tile(unit, lo, hi)
+	t.queries()
 }
 
 // keyGradients computes dk and dv of one block of keys: the packed rows that see it
 // pass by in order, and receive their part of dq where that is wanted.
 func (b *backTask) keyGradients(unit keyBlock, queries bool) {
-	s, n := &b.w.tile, unit.k1-unit.k0
-	dk, dv := gemm.View(s.dk[:n*b.dim], n, b.dim), gemm.View(s.dv[:n*b.dim], n, b.dim)
+	s, n, stride := &b.w.tile, unit.k1-unit.k0, b.dim
+	if b.split {
+		stride = wholeSteps(b.dim)
+	}
+	dk, dv := gemm.View(s.dk[:n*stride], n, stride), gemm.View(s.dv[:n*stride], n, stride)
 	clear(dk.Data)
 	clear(dv.Data)
+	if b.split {
+		b.splitGradients(unit, dk, dv, queries)
+	} else {
+		b.blockGradients(unit, dk, dv, queries)
+	}
+	first := int(b.tree[unit.node].KV) + unit.k0
+	for j := range n {
+		copy(row(b.back.dk, first+j)[b.head*b.dim:][:b.dim], dk.Row(j))
+		copy(row(b.back.dv, first+j)[b.head*b.dim:][:b.dim], dv.Row(j))
+	}
+}
+
+// blockGradients adds to dk and dv, and to dq, what the packed rows that see a block of
+// keys give, in order.
+func (b *backTask) blockGradients(unit keyBlock, dk, dv gemm.Dense, queries bool) {
 	lo, end := b.seenBy(unit)
 	for ; lo < end; lo += packedBack {
 		t := b.tile(unit, lo, min(lo+packedBack, end))
@@ -257,11 +309,6 @@ func (b *backTask) keyGradients(unit keyBlock, queries bool) {
 		if queries {
 			t.queries()
 		}
-	}
-	first := int(b.tree[unit.node].KV) + unit.k0
-	for j := range n {
-		copy(row(b.back.dk, first+j)[b.head*b.dim:][:b.dim], dk.Row(j))
-		copy(row(b.back.dv, first+j)[b.head*b.dim:][:b.dim], dv.Row(j))
 	}
 }
 

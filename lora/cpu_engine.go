@@ -23,14 +23,17 @@ type cpuEngine struct {
 	body    cpuBody
 	args    cpuArgs
 	layout  treeLayout
-	units   []keyBlock // trees, or blocks of keys, in AttentionBack
-	sums    []float64  // partial sums of SumSquares
+	units   []keyBlock  // trees, or blocks of keys, in AttentionBack
+	spans   []splitSpan // of trees, by root, there
+	sums    []float64   // partial sums of SumSquares
 	targets targetIndex
 	states  []running // of each row in LogProbs
 	angles  angles    // of RotaryTable
 
 	reserved     [2]int // packed rows and head size that workers have room for
 	reservedBack [2]int // head size and heads for which they have room for tiles of gradients
+
+	reservedSplit int // head size for which they have room for split tiles
 }
 
 var _ Engine = (*cpuEngine)(nil)
@@ -66,6 +69,7 @@ type cpuWorker struct {
 	gemm   *gemm.Pool // of one worker: products inside a piece
 	attend attendScratch
 	tile   tileScratch
+	split  splitScratch
 	task   backTask
 	sample sampleScratch
 }
@@ -98,6 +102,9 @@ func openCPU(variant string) (Engine, error) {
 
 // Name returns "cpu" and the variant.
 func (e *cpuEngine) Name() string { return "cpu " + e.pool.Variant() }
+
+// room knows what operations take for themselves.
+func (e *cpuEngine) room() cpuRoom { return cpuRoom{split: e.pool.Splits()} }
 
 // Sync does nothing: every operation is done when it returns.
 func (e *cpuEngine) Sync() error { return nil }

@@ -305,4 +305,4 @@ func (s *sampleScratch) logProb(logits []float32, token int, temperature float64
 }
 
 // sampleScratch is the room of Sample: none, workers have their own.
-func (e *cpuEngine) sampleScratch(arena, View) {}
+func (cpuRoom) sampleScratch(arena, View) {}

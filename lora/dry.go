@@ -47,6 +47,8 @@ func scratcherOf(e Engine) scratcher {
 		return n
 	case interface{ room() cudaRoom }:
 		return n.room()
+	case interface{ room() cpuRoom }:
+		return n.room()
 	}
 	return noScratch{}
 }

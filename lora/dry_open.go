@@ -14,8 +14,9 @@ import (
 // same calls take there. It needs no device, and of a tensor that becomes a weight no
 // more than name, shape and form: Data may be nil. Numbers that operations return are 0.
 //
-// Names are those of [Open], and those of engines that do not open here. Variants of the
-// CPU and numbers of GPUs make no difference, the precision on a GPU does.
+// Names are those of [Open], and those of engines that do not open here. The variant
+// amxbf16 of the CPU makes a difference to the others ("cpu" is what Open makes of it
+// here), and so does the precision on a GPU; a GPU's number makes none.
 func OpenDry(name string) (Engine, error) {
 	family, variant, colon := strings.Cut(name, ":")
 	f, known := dryFamilies[family]
@@ -28,6 +29,9 @@ func OpenDry(name string) (Engine, error) {
 		f, known = cudaFamily(!f32), true
 	case colon:
 		known = known && slices.Contains(f.variants, variant)
+	}
+	if known && f.needsOf != nil {
+		f.needs = f.needsOf(variant)
 	}
 	if !known || colon && variant == "" {
 		return nil, fmt.Errorf("lora: unknown engine %q, allowed are %s", name, engineNames)
@@ -45,11 +49,13 @@ type dryFamily struct {
 	staging     int64    // bytes that an engine holds whatever it computes
 	weightBytes func(kind Kind, out, in int) int64
 	needs       scratcher
+	needsOf     func(variant string) scratcher // or nil: needs
 }
 
 // dryFamilies holds the families of engines on the host by the first part of their names.
 var dryFamilies = map[string]dryFamily{
-	"cpu":     {variants: []string{"amxbf16", "avx512", "avx512bf16", "avx2", "generic"}, size: 4, weightBytes: packedBytes, needs: (*cpuEngine)(nil)},
+	"cpu": {variants: []string{"amxbf16", "avx512", "avx512bf16", "avx2", "generic"}, size: 4, weightBytes: packedBytes,
+		needsOf: func(variant string) scratcher { return roomOf(variant) }},
 	"float64": {size: 8, weightBytes: func(_ Kind, out, in int) int64 { return 8 * int64(out) * int64(in) }, needs: noScratch{}},
 }
 

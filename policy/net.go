@@ -53,6 +53,7 @@ func newNet(b *Base, a *lora.Adapter) *net {
 	for i := range b.layers {
 		n.blocks = append(n.blocks, r.block(i, &b.layers[i]))
 	}
+	n.shape.Relaxed = n.blocks[0].q.W.Kind() != lora.F32
 	return n
 }
 

@@ -49,7 +49,7 @@ func newStep(s *suite, e lora.Engine, rows, width, vocab int) *step {
 		s.Fatal(err)
 	}
 	st := &step{
-		e: e, w: w, shape: lora.HeadShape{Heads: width / 16, KVHeads: width / 32, HeadDim: 16},
+		e: e, w: w, shape: lora.HeadShape{Heads: width / 16, KVHeads: width / 32, HeadDim: 16, Relaxed: true},
 		x: fill(rows, width), y: fill(rows, width), z: fill(rows, width), gate: fill(rows, width),
 		q: fill(rows, width), k: fill(rows, width/2), v: fill(rows, width/2), o: fill(rows, width),
 		dx: fill(rows, width), dy: fill(rows, width), dq: fill(rows, width), dk: fill(rows, width/2), dv: fill(rows, width/2),

@@ -48,7 +48,8 @@ type kernels struct {
 	wide   [2][maxMR + 1]wideFunc
 	group  [maxMR + 1]int // panels of the wide tile of that height
 
-	dots *dots // products of bfloat16, or nil
+	dots   *dots   // products of bfloat16, or nil
+	splits *splits // products of numbers split into two of bfloat16, or nil
 
 	block      int // transpose handles block × block
 	transpose  func(dst *uint32, ds int, src *uint32, ss int)

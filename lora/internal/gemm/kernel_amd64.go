@@ -129,7 +129,7 @@ var amxbf16 = withMatrices(avx512)
 
 // withMatrices returns a variant with tiles by its side.
 func withMatrices(k kernels) kernels {
-	k.name = "amxbf16"
+	k.name = tilesVariant
 	k.dots = &dots{
 		matrix: &matrices{
 			column: [2][2]matrixFunc{{matrix1x1AMX, matrix1x2AMX}, {matrix2x1AMX, matrix2x2AMX}},
@@ -139,6 +139,10 @@ func withMatrices(k kernels) kernels {
 		},
 		halve:  halveAVX512,
 		pairUp: pairUpAVX512,
+	}
+	k.splits = &splits{
+		rows: splitRowsAVX512, pairs: splitPairsAVX512,
+		matrix: [2][2]splitFunc{{matrixSplit1x1AMX, matrixSplit1x2AMX}, {matrixSplit2x1AMX, matrixSplit2x2AMX}},
 	}
 	k.peak, k.peakOps = peakTiles, 4*2*tileRows*tileRows*tileK
 	return k

@@ -16,6 +16,9 @@ const (
 	streamAhead   = 8 << 10                     // bytes by which few rows fetch their panels ahead of use
 )
 
+// tilesVariant is the name of the variant that has them.
+const tilesVariant = "amxbf16"
+
 // matrices is what such a variant has.
 type matrices struct {
 	// column holds the kernels by the tiles of rows and of columns that they take, less

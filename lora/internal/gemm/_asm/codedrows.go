@@ -66,7 +66,7 @@ func (q *rowCodes) expandRow(src, scale Mem, halves int) []reg.VecVirtual {
 const codesAhead = 2048
 
 // codedRows emits what codes in the order of rows need.
-func codedRows() {
+func codedRows(order Mem) {
 	for _, bits := range []int{4, 8} {
 		emitHalf(bits)
 		for cols := 1; cols <= 2; cols++ {
@@ -74,7 +74,7 @@ func codedRows() {
 		}
 	}
 	zipRows512()
-	pairs512()
+	pairs512(order)
 }
 
 // emitHalf emits the expansion of one half of a block of all rows of a panel.
@@ -136,13 +136,18 @@ func zipRows512() {
 	RET()
 }
 
-// pairs512 emits the rounding of two rows to pairs.
-func pairs512() {
+// wordOrder emits the permutation that makes words i and i+16 neighbours.
+func wordOrder() Mem {
 	order := GLOBL("wordOrder", RODATA|NOPTR)
-	for i := range 8 { // words i and i+16 become neighbours
+	for i := range 8 {
 		a := uint64(2 * i)
 		DATA(8*i, U64(a|(a+16)<<16|(a+1)<<32|(a+17)<<48))
 	}
+	return order
+}
+
+// pairs512 emits the rounding of two rows to pairs.
+func pairs512(order Mem) {
 	TEXT("pairsAVX512", NOSPLIT, "func(dst *uint32, even *float32, odd *float32, n int)")
 	Doc("pairsAVX512 is pairsGo for a multiple of 16 numbers.")
 	dst, even, odd, n := argument("dst"), argument("even"), argument("odd"), argument("n")

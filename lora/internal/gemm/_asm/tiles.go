@@ -42,7 +42,9 @@ func tilesAMX() {
 		}
 	}
 	peakTiles()
-	codedRows()
+	order := wordOrder()
+	codedRows(order)
+	splits(order)
 }
 
 func (m *matrixTile) emit() {
