@@ -26,8 +26,11 @@ type dots struct {
 	tiles  [maxMR + 1]tileFunc // words stand in place of numbers, in rows of both factors
 	wide   [maxMR + 1]wideFunc
 	halve  func(dst *uint32, src *float32, n int) // a multiple of halveUnit
-	pairUp func(dst, src *uint32)
+	pairUp func(dst, src, ahead *uint32)
 }
+
+// pairsAhead is how many rows of the matrix before their use blocks of pairs are fetched.
+const pairsAhead = 2 * NR
 
 // halveUnit divides the numbers that dots.halve rounds.
 const halveUnit = 32
@@ -105,8 +108,9 @@ func (j *product) packPairs(worker, lo, hi int) {
 //	dst[r/2][c] = w[first+k0+r][panel*NR+c] | w[first+k0+r+1][panel*NR+c]<<16
 func (j *product) pairRows(dst []uint32, panel, k0, k int) {
 	for r := 0; r < k; r += NR {
-		src := j.w.bf16[((j.first+k0+r)*j.w.depth+panel*NR*NR)/2:]
-		j.pool.kern.dots.pairUp(&dst[r/2*NR], &src[0])
+		at := func(r int) *uint32 { return &j.w.bf16[((j.first+k0+r)*j.w.depth+panel*NR*NR)/2] }
+		ahead := min(r+pairsAhead, (k-1)/NR*NR)
+		j.pool.kern.dots.pairUp(&dst[r/2*NR], at(r), at(ahead))
 	}
 	j.endPairs(dst, k)
 }

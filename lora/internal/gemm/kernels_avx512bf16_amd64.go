@@ -67,7 +67,9 @@ func halveAVX512(dst *uint32, src *float32, n int)
 //			dst[i*NR+2*j+1] = a>>16 | b&^0xffff
 //		}
 //	}
-func pairUpAVX512(dst *uint32, src *uint32)
+//
+// It asks for the block at ahead, which is read later.
+func pairUpAVX512(dst *uint32, src *uint32, ahead *uint32)
 
 // cpuidMaker returns the registers that name who made the processor, in order.
 func cpuidMaker() (b uint32, d uint32, c uint32)

@@ -212,7 +212,7 @@ func (j *product) unpackPairRows(dst []uint32, w *worker, panel, k0, k int) {
 	cols := min(NR, j.w.k-panel*NR)
 	for r := 0; r < k; r += NR {
 		j.unpackPairs(w.turned, w, j.first+k0+r, panel*NR, cols)
-		j.pool.kern.dots.pairUp(&dst[r/2*NR], &w.turned[0])
+		j.pool.kern.dots.pairUp(&dst[r/2*NR], &w.turned[0], &w.turned[0])
 	}
 }
 

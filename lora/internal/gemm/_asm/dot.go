@@ -81,7 +81,7 @@ func pairUp512() {
 		lane := uint64(0x0808080808080808) * uint64(i%2)
 		DATA(8*i, U64(lane+0x0706030205040100))
 	}
-	TEXT("pairUpAVX512", NOSPLIT, "func(dst *uint32, src *uint32)")
+	TEXT("pairUpAVX512", NOSPLIT, "func(dst *uint32, src *uint32, ahead *uint32)")
 	Doc("pairUpAVX512 turns rows of pairs into pairs of rows:", "",
 		"	for i := range NR / 2 {",
 		"		for j := range NR / 2 {",
@@ -89,11 +89,15 @@ func pairUp512() {
 		"			dst[i*NR+2*j] = a&0xffff | b<<16",
 		"			dst[i*NR+2*j+1] = a>>16 | b&^0xffff",
 		"		}",
-		"	}")
-	dst, src := argument("dst"), argument("src")
+		"	}", "",
+		"It asks for the block at ahead, which is read later.")
+	dst, src, ahead := argument("dst"), argument("src"), argument("ahead")
 	shuffle := ZMM()
 	VMOVDQU32(order, shuffle)
 	for quarter := range 4 {
+		for line := range 8 {
+			PREFETCHT0(Mem{Base: ahead, Disp: 64 * (8*quarter + line)})
+		}
 		i, j := quarter%2, quarter/2
 		squares512(Mem{Base: dst, Disp: 8*i*4*nr + 64*j}, Mem{Base: src, Disp: 8*j*4*nr + 64*i}, shuffle)
 	}
