@@ -45,10 +45,10 @@
 // # Precision of frozen weights
 //
 // A frozen matrix is kept as float32, bfloat16, in 4 bits (NF4, the base of QLoRA) or
-// in 8 bits: see [Kind]. Codes of 4 and 8 bits become float32 when they are used, in
-// registers or in the nearest cache; the whole matrix is never expanded. Quantised
-// weights are made of any others by [Engine].NewWeight, and those of bitsandbytes are
-// read as they are by [Safetensors.NF4].
+// in 8 bits: see [Kind], also for which engines round what meets it. Codes of 4 and 8 bits
+// become numbers when they are used, in registers or in the nearest cache; the whole
+// matrix is never expanded. Quantised weights are made of any others by
+// [Engine].NewWeight, and those of bitsandbytes are read as they are by [Safetensors.NF4].
 //
 // # Memory
 //
