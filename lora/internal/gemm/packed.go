@@ -145,6 +145,12 @@ func (p *Packed) at(row, k int) *byte {
 	return (*byte)(unsafe.Pointer(&p.f32[i]))
 }
 
+// after returns what lies some bytes behind an element of a bfloat16 matrix, as at has it,
+// or its end.
+func (p *Packed) after(row, k, bytes int) *byte {
+	return (*byte)(unsafe.Pointer(&p.bf16[min((row*p.depth+k*NR)/2+bytes/4, len(p.bf16)-1)]))
+}
+
 // aligned returns n zeros that start on a cache line.
 func aligned(n int) []float32 {
 	const line = 64

@@ -237,7 +237,7 @@ func (j *product) deep(worker, r0, r1, panel int) {
 		right := rightBlock{k: j.words(min(j.step, j.depth-k0)), data: j.resident(panel, j.k0+k0), kind: j.kind(true)}
 		switch {
 		case j.matrix():
-			right.next, right.stride, right.pieces = (*byte)(unsafe.Add(unsafe.Pointer(right.data), streamAhead)), right.k*16, 8
+			right.next, right.stride, right.pieces = j.w.after(j.first+panel*NR, j.k0+k0, streamAhead), right.k*16, 8
 		case j.shares(r1 - r0):
 			j.share(&right, block, panel)
 		}
