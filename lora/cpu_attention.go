@@ -23,6 +23,9 @@ const keysPerBlock = 128
 // packedRows is the number of packed query rows (rows · group) that a piece aims at.
 const packedRows = 192
 
+// splitPackedRows is that of split factors, for which each piece lays out all keys anew.
+const splitPackedRows = 384
+
 // attendScratch is a worker's memory for one piece.
 type attendScratch struct {
 	q, o []float32 // [rows·group, HeadDim]: queries / sqrt(HeadDim), and what is summed
@@ -30,6 +33,8 @@ type attendScratch struct {
 	top  []float32 // of each packed row: the maximum so far
 	sum  []float64 // and the sum
 	seen []int     // of each row: the keys of the block, or of the interval, that it sees
+
+	split attendSplit
 }
 
 // grow makes room for a number of packed rows.
@@ -69,7 +74,9 @@ type attendPiece struct {
 	head   int // key head
 	group  int // query heads that share it
 	dim    int
+	width  int // of a packed row: dim, or more
 	r0, r1 int
+	split  bool // by split factors
 }
 
 // Attention over the keys that the tree shows to each row.
@@ -79,7 +86,11 @@ func (e *cpuEngine) Attention(o, lse, q, k, v View, t Tree, s HeadShape) {
 	e.args.v = [10]View{o, lse, q, k, v}
 	e.args.tree, e.args.shape = t, s
 	e.args.n = e.pieceRows(q.Rows, s)
-	e.reserve(e.args.n*s.Heads/s.KVHeads, s.HeadDim)
+	if rows := e.args.n * s.Heads / s.KVHeads; e.splits(s) {
+		e.reserveAttendSplit(rows, s.HeadDim)
+	} else {
+		e.reserve(rows, s.HeadDim)
+	}
 	pieces := (q.Rows + e.args.n - 1) / e.args.n
 	e.each(pieces*s.KVHeads, pieceSize, attendForward)
 }
@@ -87,10 +98,15 @@ func (e *cpuEngine) Attention(o, lse, q, k, v View, t Tree, s HeadShape) {
 // pieceRows chooses the query rows of a piece: enough for the matrix products, and
 // few enough that every worker has several pieces. The choice shows in no result.
 func (e *cpuEngine) pieceRows(rows int, s HeadShape) int {
-	group := s.Heads / s.KVHeads
+	group, workers := s.Heads/s.KVHeads, e.pool.Workers()
+	if e.splits(s) {
+		pieces := (rows*group + splitPackedRows - 1) / splitPackedRows
+		pieces = max(pieces, (workers+s.KVHeads-1)/s.KVHeads)
+		return max(1, (rows+pieces-1)/pieces)
+	}
 	most := max(1, packedRows/group)
 	least := max(1, packedRows/4/group)
-	fair := rows * s.KVHeads / (4 * e.pool.Workers())
+	fair := rows * s.KVHeads / (4 * workers)
 	return min(most, max(least, fair))
 }
 
@@ -100,6 +116,9 @@ func attendForward(e *cpuEngine, worker, lo, hi int) {
 		p := e.piece(worker, i)
 		p.packQueries()
 		p.start()
+		if p.split {
+			p.splitQueries()
+		}
 		for depth := 0; depth < p.deepest(); depth += keysPerBlock {
 			p.interval(depth)
 		}
@@ -115,7 +134,11 @@ func (e *cpuEngine) piece(worker, i int) attendPiece {
 	p := attendPiece{
 		e: e, args: a, w: &e.workers[worker],
 		head: i / pieces, group: s.Heads / s.KVHeads, dim: s.HeadDim,
+		width: s.HeadDim, split: e.splits(s),
 		r0: i % pieces * a.n,
+	}
+	if p.split {
+		p.width = wholeSteps(s.HeadDim)
 	}
 	p.r1 = min(p.r0+a.n, rows)
 	return p
@@ -130,9 +153,17 @@ func (p *attendPiece) heads(v View, r int) []float32 {
 // packQueries copies the piece's queries, divided by sqrt(HeadDim).
 func (p *attendPiece) packQueries() {
 	factor := float32(1 / math.Sqrt(float64(p.dim)))
-	n := p.group * p.dim
+	n := p.group * p.width
 	for r := p.r0; r < p.r1; r++ {
-		p.e.vec.Scale(p.w.attend.q[(r-p.r0)*n:][:n], factor, p.heads(p.args.v[2], r))
+		to, from := p.w.attend.q[(r-p.r0)*n:][:n], p.heads(p.args.v[2], r)
+		if p.width == p.dim {
+			p.e.vec.Scale(to, factor, from)
+			continue
+		}
+		clear(to)
+		for g := range p.group {
+			p.e.vec.Scale(to[g*p.width:][:p.dim], factor, from[g*p.dim:])
+		}
 	}
 }
 
@@ -140,7 +171,7 @@ func (p *attendPiece) packQueries() {
 func (p *attendPiece) start() {
 	a := &p.w.attend
 	n := (p.r1 - p.r0) * p.group
-	clear(a.o[:n*p.dim])
+	clear(a.o[:n*p.width])
 	clear(a.sum[:n])
 	for i := range a.top[:n] {
 		a.top[i] = float32(math.Inf(-1))
@@ -191,6 +222,10 @@ func (p *attendPiece) interval(depth int) {
 		for g := range p.group {
 			p.soften((r-p.r0)*p.group+g, seen)
 		}
+	}
+	if p.split {
+		p.splitGather(depth)
+		return
 	}
 	for n := range p.args.tree {
 		if b, lo, hi := p.overlap(n, depth); lo < hi {
@@ -249,7 +284,12 @@ func (p *attendPiece) columns(b keyBlock, lo, hi, depth, n int) gemm.Dense {
 
 // score computes the scores of one block of keys for rows [lo, hi).
 func (p *attendPiece) score(b keyBlock, lo, hi, depth int) {
-	if most, _ := p.countSeen(b, lo, hi); most > 0 {
+	most, _ := p.countSeen(b, lo, hi)
+	switch {
+	case most == 0:
+	case p.split:
+		p.splitScore(b, lo, hi, depth, most)
+	default:
 		gemm.Gemm(false, true, 1, p.packed(p.w.attend.q, lo, hi, p.dim, p.dim), p.keys(p.args.v[3], b, most), 0,
 			p.columns(b, lo, hi, depth, most), p.w.gemm)
 	}
@@ -288,7 +328,7 @@ func (p *attendPiece) soften(i, seen int) {
 	if top := p.e.vec.Max(s); top > a.top[i] {
 		c := math.Exp(float64(a.top[i]) - float64(top))
 		a.sum[i] *= c
-		o := a.o[i*p.dim:][:p.dim]
+		o := a.o[i*p.width:][:p.dim]
 		p.e.vec.Scale(o, float32(c), o)
 		a.top[i] = top
 	}
@@ -306,7 +346,7 @@ func (p *attendPiece) finish() {
 		for g := range p.group {
 			i := (r-p.r0)*p.group + g
 			lse[g] = float32(float64(a.top[i]) + math.Log(a.sum[i]))
-			p.e.vec.Scale(out[g*p.dim:][:p.dim], float32(1/a.sum[i]), a.o[i*p.dim:])
+			p.e.vec.Scale(out[g*p.dim:][:p.dim], float32(1/a.sum[i]), a.o[i*p.width:])
 		}
 	}
 }

@@ -40,30 +40,39 @@ func (e *cpuEngine) AttentionBack(dq, dk, dv, do, o, lse, q, k, v View, t Tree, 
 	mark := e.Mark()
 	args := cpuArgs{v: [10]View{dq, do, o, lse, q}, tree: t, shape: s}
 	if e.splits(s) {
+		args.back = backViews{k: k, v: v, dk: dk, dv: dv}
+		e.splitBack(args)
+	} else {
+		args.back = e.backViews(q.Rows, s)
 		args.back.k, args.back.v, args.back.dk, args.back.dv = k, v, dk, dv
-		e.reserveSplit(s.HeadDim)
-		e.splitBack(args, t, s)
-		e.Reset(mark)
-		return
+		e.plainBack(args, q)
 	}
-	args.back = e.backViews(q.Rows, s)
-	args.back.k, args.back.v, args.back.dk, args.back.dv = k, v, dk, dv
-	e.reserveBack(s.HeadDim, s.Heads)
+	e.Reset(mark)
+}
 
+// plainBack is AttentionBack by products of float32.
+func (e *cpuEngine) plainBack(args cpuArgs, q View) {
+	t, s := args.tree, args.shape
+	e.reserveBack(s.HeadDim, s.Heads)
 	e.args = args
 	e.each(q.Rows, q.Cols, attendBackPrepare)
-	e.args = args
-	if trees := e.backTrees(t); e.worthWhole(len(trees) * s.KVHeads) {
-		e.each(len(trees)*s.KVHeads, pieceSize, attendBackTrees)
-	} else {
-		e.backBlocks(t)
-		e.each(len(e.units)*s.KVHeads, pieceSize, attendBackKeys)
-		e.args = args
-		e.each(backPieces(q.Rows, s)*s.KVHeads, pieceSize, attendBackQueries)
-	}
+	e.backTasks(args, backPieces(q.Rows, s), t, s)
 	e.args = args
 	e.each(q.Rows, q.Cols, attendBackFinish)
-	e.Reset(mark)
+}
+
+// backTasks computes all gradients once what tasks read is laid out; pieces is the number
+// of ranges of packed rows.
+func (e *cpuEngine) backTasks(args cpuArgs, pieces int, t Tree, s HeadShape) {
+	e.args = args
+	if trees := len(e.backTrees(t)); e.worthWhole(trees * s.KVHeads) {
+		e.each(trees*s.KVHeads, pieceSize, attendBackTrees)
+		return
+	}
+	e.backBlocks(t)
+	e.each(len(e.units)*s.KVHeads, pieceSize, attendBackKeys)
+	e.args = args
+	e.each(pieces*s.KVHeads, pieceSize, attendBackQueries)
 }
 
 // backViews makes room in the arena.

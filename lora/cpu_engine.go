@@ -33,7 +33,8 @@ type cpuEngine struct {
 	reserved     [2]int // packed rows and head size that workers have room for
 	reservedBack [2]int // head size and heads for which they have room for tiles of gradients
 
-	reservedSplit int // head size for which they have room for split tiles
+	reservedAttend [2]int // packed rows and their width that workers have room for as split factors
+	reservedSplit  int    // head size for which they have room for split tiles
 }
 
 var _ Engine = (*cpuEngine)(nil)

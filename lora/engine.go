@@ -244,10 +244,9 @@ type HeadShape struct {
 	KVHeads int // key and value heads; divides Heads
 	HeadDim int // elements a head; at most 256 on CUDA
 
-	// Relaxed allows AttentionBack products within 2⁻¹⁵ of the sum of their terms'
-	// magnitudes in place of float32's: where what comes before and after is rounded to
-	// bfloat16, that is not felt. The CPU with tiles is several times faster so; other
-	// engines do as without.
+	// Relaxed allows products within 2⁻¹⁵ of the sum of their terms' magnitudes in place
+	// of float32's: where what comes before and after is rounded to bfloat16, that is not
+	// felt. The CPU with tiles is several times faster so; other engines do as without.
 	Relaxed bool
 }
 

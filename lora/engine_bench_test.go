@@ -8,8 +8,12 @@ import (
 	"github.com/socialrl/socialrl/lora"
 )
 
-// The shapes are those of Qwen2.5-0.5B: 14 query heads, 2 key heads of 64, width 896.
-var benchHeads = lora.HeadShape{Heads: 14, KVHeads: 2, HeadDim: 64}
+// The shapes are those of Qwen2.5-0.5B: 14 query heads, 2 key heads of 64, width 896; as
+// they are for weights of float32, and relaxed as for others.
+var benchHeads = map[string]lora.HeadShape{
+	"float32": {Heads: 14, KVHeads: 2, HeadDim: 64},
+	"relaxed": {Heads: 14, KVHeads: 2, HeadDim: 64, Relaxed: true},
+}
 
 func openBench(b *testing.B) lora.Engine {
 	b.Helper()
@@ -64,18 +68,20 @@ func BenchmarkAttention(b *testing.B) {
 		o, lse := e.NewView(rows, 896), e.NewView(rows, 14)
 		dq, dk, dv := e.NewView(rows, 896), e.NewView(rows, 128), e.NewView(rows, 128)
 		flops := 4 * float64(pairs(tree)) * 896
-		b.Run("forward/"+c.name, func(b *testing.B) {
-			for b.Loop() {
-				e.Attention(o, lse, q, k, v, tree, benchHeads)
-			}
-			report(b, flops)
-		})
-		b.Run("backward/"+c.name, func(b *testing.B) {
-			for b.Loop() {
-				e.AttentionBack(dq, dk, dv, q, o, lse, q, k, v, tree, benchHeads)
-			}
-			report(b, 2.5*flops)
-		})
+		for name, shape := range benchHeads {
+			b.Run("forward/"+c.name+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					e.Attention(o, lse, q, k, v, tree, shape)
+				}
+				report(b, flops)
+			})
+			b.Run("backward/"+c.name+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					e.AttentionBack(dq, dk, dv, q, o, lse, q, k, v, tree, shape)
+				}
+				report(b, 2.5*flops)
+			})
+		}
 	}
 }
 
@@ -88,10 +94,14 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	q, k, v := randomView(e, 16, 896), randomView(e, 900+16*80, 128), randomView(e, 900+16*80, 128)
 	o, lse := e.NewView(16, 896), e.NewView(16, 14)
-	for b.Loop() {
-		e.Attention(o, lse, q, k, v, tree, benchHeads)
+	for name, shape := range benchHeads {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				e.Attention(o, lse, q, k, v, tree, shape)
+			}
+			report(b, 4*float64(pairs(tree))*896)
+		})
 	}
-	report(b, 4*float64(pairs(tree))*896)
 }
 
 func report(b *testing.B, flops float64) {

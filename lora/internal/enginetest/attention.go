@@ -95,12 +95,25 @@ func testAttention(s *suite) {
 			if f.rows > 100 && shape.HeadDim > 8 {
 				continue // long and wide at once tests nothing new, slowly
 			}
-			s.attention(fmt.Sprintf("%s, %+v", name, shape), f, shape)
-			if shape.Relaxed = true; s.relaxes(shape) {
+			s.eachShape(shape, func(shape lora.HeadShape) {
 				s.attention(fmt.Sprintf("%s, %+v", name, shape), f, shape)
-			}
+			})
 		}
 	}
+}
+
+// eachShape runs f on a shape, and on the shape relaxed where the engine takes it otherwise
+// then.
+func (s *suite) eachShape(shape lora.HeadShape, f func(lora.HeadShape)) {
+	f(shape)
+	if shape.Relaxed = true; s.relaxes(shape) {
+		f(shape)
+	}
+}
+
+// relaxes reports whether the engine is less exact for a shape because it may be.
+func (s *suite) relaxes(shape lora.HeadShape) bool {
+	return shape.Relaxed && s.got.Name() == "cpu amxbf16"
 }
 
 // attentionCase is one call's operands.
@@ -137,8 +150,7 @@ func (c *attentionCase) run(e lora.Engine, pick func(operand) lora.View) {
 func (s *suite) attention(what string, f forest, shape lora.HeadShape) {
 	s.Helper()
 	c := s.attentionCase(f, shape)
-	forward, back := s.attentionRounding(shape)
-	w := newDense(c, forward, back)
+	w := newDense(c, s.attentionRounding(shape))
 	w.run(c)
 	s.bounded(what+": o", c.o, w.o.bound)
 	s.bounded(what+": lse", c.lse, w.lse.bound)
@@ -173,23 +185,17 @@ func (e estimate) add(i int, value, bound float64) {
 }
 
 // attentionRounding returns the relative error at which the engine takes the factors of
-// products, forward, and in the gradient: those whose names begin with cuda and end in
-// bf16 round queries, keys, values, probabilities, and the gradients of outputs and
-// scores; those with tiles take products in a relaxed gradient within 2⁻¹⁵.
-func (s *suite) attentionRounding(shape lora.HeadShape) (forward, back rounding) {
+// products: those whose names begin with cuda and end in bf16 round queries, keys, values,
+// probabilities, and the gradients of outputs and scores; those with tiles take products
+// of a relaxed shape within 2⁻¹⁵.
+func (s *suite) attentionRounding(shape lora.HeadShape) float64 {
 	switch {
 	case s.onCUDA():
-		u := rounding(s.rounding(lora.BF16))
-		return u, u
+		return s.rounding(lora.BF16)
 	case s.relaxes(shape):
-		return 0, 0x1p-16
+		return 0x1p-16
 	}
-	return 0, 0
-}
-
-// relaxes reports whether the engine's gradient is less exact for a shape that allows it.
-func (s *suite) relaxes(shape lora.HeadShape) bool {
-	return shape.Relaxed && s.got.Name() == "cpu amxbf16"
+	return 0
 }
 
 // denseAttention is attention with an explicit mask, and its error bounds. With
@@ -197,7 +203,7 @@ func (s *suite) relaxes(shape lora.HeadShape) bool {
 // δ = (d+4)·eps·a, that of a probability e = 2δ + (keys + d + 16)·eps relative to
 // itself; sums carry their terms' errors and eps for each term.
 //
-// Where factors of products are rounded with a relative error u, forward or in the gradient, δ grows by
+// Where factors of products are rounded with a relative error u, δ grows by
 // ((1+u)²−1)·a, e by what exp(2δ) exceeds 1 and 2δ, and each product of two rounded
 // factors by (1+u)².
 type denseAttention struct {
@@ -206,23 +212,20 @@ type denseAttention struct {
 	o, lse, dq, dk, dv  estimate
 	width, keyWidth     int
 	keyHeads, group     int
-	forward, back       rounding
+	u                   float64 // relative error of rounded factors
 }
-
-// rounding is the relative error u of rounded factors.
-type rounding float64
 
 // pair returns the relative error of a product whose factors are rounded, the first of
 // which has another error already.
-func (u rounding) pair(e float64) float64 { return e + (1+e)*float64(u*(2+u)) }
+func (w *denseAttention) pair(e float64) float64 { return e + (1+e)*w.u*(2+w.u) }
 
-func newDense(c *attentionCase, forward, back rounding) *denseAttention {
+func newDense(c *attentionCase, u float64) *denseAttention {
 	width, keyWidth := c.shape.Heads*c.shape.HeadDim, c.shape.KVHeads*c.shape.HeadDim
 	w := &denseAttention{
 		claimed: make([]bool, c.f.rows), keyClaimed: make([]bool, c.f.keys),
 		o: newEstimate(c.f.rows * width), lse: newEstimate(c.f.rows * c.shape.Heads), dq: newEstimate(c.f.rows * width),
 		dk: newEstimate(c.f.keys * keyWidth), dv: newEstimate(c.f.keys * keyWidth),
-		width: width, keyWidth: keyWidth, group: c.shape.Heads / c.shape.KVHeads, keyHeads: c.shape.KVHeads, forward: forward, back: back,
+		width: width, keyWidth: keyWidth, group: c.shape.Heads / c.shape.KVHeads, keyHeads: c.shape.KVHeads, u: u,
 	}
 	for range c.f.rows {
 		w.sees = append(w.sees, make([]bool, c.f.keys))
@@ -303,19 +306,22 @@ func (w *denseAttention) head(c *attentionCase, r, h int) {
 		}
 	}
 	lse := math.Log(total)
-	delta, e := w.forward.scores(dim, size, keys)
+	delta := ((float64(dim)+4)*eps + w.pair(0)) * size
+	e := 2*delta + (keys+float64(dim)+16)*eps
+	if w.u > 0 {
+		e += math.Expm1(2*delta) - 2*delta
+	}
 	w.lse.add(r*c.shape.Heads+h, lse, delta+(keys+16)*eps+eps*math.Abs(lse))
 	at := r*w.width + h*dim
 	for j, sees := range w.sees[r] {
 		if sees {
 			p := math.Exp(score[j] - lse)
 			for i, v := range slice(c.v.data, j, w.keyWidth, kh, dim) {
-				w.o.add(at+i, p*v, w.forward.pair(e)*p*math.Abs(v))
+				w.o.add(at+i, p*v, w.pair(e)*p*math.Abs(v))
 			}
 		}
 	}
-	_, again := w.back.scores(dim, size, keys)
-	row := attentionRow{c: c, at: at, q: q, do: do, e: max(e, again) + (keys+float64(c.f.rows*w.group)+float64(dim))*eps}
+	row := attentionRow{c: c, at: at, q: q, do: do, e: e + (keys+float64(c.f.rows*w.group)+float64(dim))*eps}
 	row.d, row.dSize = dots(do, w.o.value[at:at+dim])
 	for i, x := range do {
 		row.dBound += math.Abs(x) * w.o.bound[at+i]
@@ -325,17 +331,6 @@ func (w *denseAttention) head(c *attentionCase, r, h int) {
 			w.key(&row, j, kh, math.Exp(score[j]-lse))
 		}
 	}
-}
-
-// scores returns the error of a row's scores, of which the largest is so large a sum of
-// magnitudes, and the relative error of probabilities.
-func (u rounding) scores(dim int, size, keys float64) (delta, e float64) {
-	delta = ((float64(dim)+4)*eps + u.pair(0)) * size
-	e = 2*delta + (keys+float64(dim)+16)*eps
-	if u > 0 {
-		e += math.Expm1(2*delta) - 2*delta
-	}
-	return delta, e
 }
 
 // attentionRow is a row and head whose gradients are computed.
@@ -356,14 +351,14 @@ func (w *denseAttention) key(r *attentionRow, j, kh int, p float64) {
 	// lse is stored as float32, which the probabilities that are computed again feel.
 	e := r.e + eps*(8+math.Abs(math.Log(p)))
 	ds, dsBound := p*(dp-r.d)/root, 2*e*p*(dpSize+r.dSize)/root
-	if w.back > 0 {
+	if w.u > 0 {
 		dsBound = w.scoreBound(e, p, dp, dpSize, r) / root
 	}
 	// Rounding adds to the score's gradient what it does to a product of it.
-	dsBound += w.back.pair(0) * (math.Abs(ds) + dsBound)
+	dsBound += w.pair(0) * (math.Abs(ds) + dsBound)
 	key := j*w.keyWidth + kh*dim
 	for i := range dim {
-		w.dv.add(key+i, p*r.do[i], w.back.pair(e)*p*math.Abs(r.do[i]))
+		w.dv.add(key+i, p*r.do[i], w.pair(e)*p*math.Abs(r.do[i]))
 		w.dq.add(r.at+i, ds*k[i], dsBound*math.Abs(k[i]))
 		w.dk.add(key+i, ds*r.q[i], dsBound*math.Abs(r.q[i]))
 	}
@@ -372,7 +367,7 @@ func (w *denseAttention) key(r *attentionRow, j, kh int, p float64) {
 // scoreBound returns the error of p·(dp − d) where p has a relative error e, dp is a
 // product of rounded factors, and d carries the error of the outputs.
 func (w *denseAttention) scoreBound(e, p, dp, dpSize float64, r *attentionRow) float64 {
-	sum := w.back.pair(0)*dpSize + r.dBound + (float64(r.c.shape.HeadDim)+8)*eps*(dpSize+r.dSize+r.dBound)
+	sum := w.pair(0)*dpSize + r.dBound + (float64(r.c.shape.HeadDim)+8)*eps*(dpSize+r.dSize+r.dBound)
 	return p * (e*math.Abs(dp-r.d) + (1+e)*sum)
 }
 
@@ -385,6 +380,11 @@ func testAttentionHidden(s *suite) {
 		{Parent: 0, KV: 20, Len: 60, Q: 20, Rows: 60},
 		{Parent: 0, KV: 80, Len: 60, Q: 80, Rows: 60},
 	}}
+	s.eachShape(shape, func(shape lora.HeadShape) { s.attentionHidden(f, shape) })
+}
+
+func (s *suite) attentionHidden(f forest, shape lora.HeadShape) {
+	s.Helper()
 	clean := s.attentionCase(f, shape)
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))} {
 		for _, key := range []int{10, 50, 139} {
@@ -396,7 +396,7 @@ func testAttentionHidden(s *suite) {
 				ko, vo := s.operand(140, 8, k), s.operand(140, 8, v)
 				o, lse := s.output(140, 16), s.output(140, 2)
 				s.got.Attention(o.got, lse.got, clean.q.got, ko.got, vo.got, f.tree, shape)
-				s.sameWhereHidden(newDense(clean, 0, 0), key, s.read(s.got, o.got), s.read(s.got, clean.o.got))
+				s.sameWhereHidden(newDense(clean, 0), key, s.read(s.got, o.got), s.read(s.got, clean.o.got))
 			}
 		}
 	}

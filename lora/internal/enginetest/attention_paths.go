@@ -16,17 +16,14 @@ func RunAttention(t *testing.T, open func() (lora.Engine, error)) {
 	for _, c := range attentionPaths() {
 		t.Run(fmt.Sprintf("%s, %+v", c.name, c.shape), func(t *testing.T) {
 			s := newSuite(t, open)
-			s.attention("first", c.f, c.shape)
-			relaxed := c.shape
-			if relaxed.Relaxed = true; s.relaxes(relaxed) {
-				s.attention("relaxed", c.f, relaxed)
-				s.repeats(c.f, relaxed)
-			}
-			s.repeats(c.f, c.shape)
-			if c.hidden {
-				s.hidden(c.f, c.shape)
-			}
-			s.infiniteScores(c.f, c.shape)
+			s.eachShape(c.shape, func(shape lora.HeadShape) {
+				s.attention("first", c.f, shape)
+				s.repeats(c.f, shape)
+				if c.hidden {
+					s.hidden(c.f, shape)
+				}
+				s.infiniteScores(c.f, shape)
+			})
 		})
 	}
 }
@@ -147,7 +144,7 @@ func (s *suite) repeats(f forest, shape lora.HeadShape) {
 func (s *suite) hidden(f forest, shape lora.HeadShape) {
 	s.Helper()
 	clean := s.attentionCase(f, shape)
-	w := newDense(clean, 0, 0)
+	w := newDense(clean, 0)
 	last := f.tree[len(f.tree)-1]
 	for i, key := range []int32{0, f.tree[0].Len - 1, last.KV + last.Len - 1} {
 		bad := []float64{math.NaN(), math.Inf(1), math.Inf(-1)}[i]
@@ -226,8 +223,7 @@ func (s *suite) infiniteScores(f forest, shape lora.HeadShape) {
 // attentionBounds returns the bounds of the errors of attention's output.
 func (s *suite) attentionBounds(f forest, shape lora.HeadShape, q, k, v operand) []float64 {
 	c := &attentionCase{f: f, shape: shape, q: q, k: k, v: v, do: q}
-	forward, back := s.attentionRounding(shape)
-	w := newDense(c, forward, back)
+	w := newDense(c, s.attentionRounding(shape))
 	w.run(c)
 	return w.o.bound
 }

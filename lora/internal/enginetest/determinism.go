@@ -216,8 +216,8 @@ func testRowsAlone(s *suite) {
 			[]float64{whole.LogProb[r], whole.LSE[r], whole.Entropy[r]})
 	}
 	s.headAlone()
-	s.branchesAlone()
-	s.pathCut()
+	s.eachShape(pathShape, s.branchesAlone)
+	s.eachShape(pathShape, s.pathCut)
 }
 
 // stepBounds returns bounds of the errors of a step's layer, element by element, and of
@@ -252,11 +252,13 @@ func (s *suite) stepBounds(st *step) (linear, scores []float64) {
 	return linear, scores
 }
 
+// pathShape is that of the trees whose paths are cut.
+var pathShape = lora.HeadShape{Heads: 6, KVHeads: 2, HeadDim: 24}
+
 // pathCut checks that a row sees a path of keys in one way, into whatever nodes the
 // path is cut.
-func (s *suite) pathCut() {
+func (s *suite) pathCut(shape lora.HeadShape) {
 	e := s.got
-	shape := lora.HeadShape{Heads: 6, KVHeads: 2, HeadDim: 24}
 	const rows = 300
 	q, k, v := s.random(rows, 144).got, s.random(rows, 48).got, s.random(rows, 48).got
 	attend := func(cuts ...int32) (o, lse []float32) {
@@ -299,9 +301,8 @@ func (s *suite) headAlone() {
 
 // branchesAlone checks that a branch of a tree is the same with and without its siblings,
 // and when its rows come one at a time, as in decoding.
-func (s *suite) branchesAlone() {
+func (s *suite) branchesAlone(shape lora.HeadShape) {
 	e := s.got
-	shape := lora.HeadShape{Heads: 6, KVHeads: 2, HeadDim: 24}
 	const root, leaf = 200, 90
 	tree := lora.Tree{{Parent: -1, Len: root, Rows: root}}
 	for i := range 3 {

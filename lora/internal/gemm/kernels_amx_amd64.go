@@ -50,13 +50,13 @@ func splitRowsAVX512(high *uint32, low *uint32, src *float32, n int)
 func splitPairsAVX512(high *uint32, low *uint32, even *float32, odd *float32, n int)
 
 // matrixSplit1x1AMX is a splitFunc of blocks of 1 × 1 tiles.
-func matrixSplit1x1AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
+func matrixSplit1x1AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
 
 // matrixSplit1x2AMX is a splitFunc of blocks of 1 × 2 tiles.
-func matrixSplit1x2AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
+func matrixSplit1x2AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
 
 // matrixSplit2x1AMX is a splitFunc of blocks of 2 × 1 tiles.
-func matrixSplit2x1AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
+func matrixSplit2x1AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
 
 // matrixSplit2x2AMX is a splitFunc of blocks of 2 × 2 tiles.
-func matrixSplit2x2AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
+func matrixSplit2x2AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)

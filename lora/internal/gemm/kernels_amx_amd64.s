@@ -4398,37 +4398,38 @@ by16_done:
 	VZEROUPPER
 	RET
 
-// func matrixSplit1x1AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
-TEXT ·matrixSplit1x1AMX(SB), NOSPLIT, $0-96
+// func matrixSplit1x1AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
+TEXT ·matrixSplit1x1AMX(SB), NOSPLIT, $0-120
 	MOVQ shape+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x80; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ steps+16(FP), BX
-	MOVQ ahigh+24(FP), R8
-	MOVQ alow+32(FP), R13
-	MOVQ lda+40(FP), DI
-	MOVQ bhigh+48(FP), R9
-	MOVQ blow+56(FP), SI
-	MOVQ ldfrom+72(FP), DX
-	MOVQ c+80(FP), R10
+	MOVQ steps+24(FP), BX
+	MOVQ lda+48(FP), DI
+	MOVQ bhigh+56(FP), R9
+	MOVQ blow+64(FP), SI
 	MOVQ ldc+88(FP), CX
-	SHLQ $0x02, DX
-	SHLQ $0x02, CX
 	SHLQ $0x02, DI
+	SHLQ $0x02, CX
 	MOVQ $0x00000080, R12
 
+panel:
+	MOVQ blocks+16(FP), AX
+	MOVQ ahigh+32(FP), R8
+	MOVQ alow+40(FP), R13
+	MOVQ AX, count+112(FP)
+	MOVQ c+80(FP), R10
+
 block:
-	MOVQ  from+64(FP), AX
-	TESTQ AX, AX
-	JNZ   load
+	CMPQ add+104(FP), $0x00
+	JNE  load
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
-	JMP   start
+	JMP  start
 
 load:
-	MOVQ DX, R14
+	MOVQ R10, AX
+	MOVQ CX, R14
 	SHLQ $0x04, R14
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x10; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(DX*1), T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(CX*1), T0
 	ADDQ R14, AX
-	MOVQ AX, from+64(FP)
 
 start:
 	MOVQ DI, R11
@@ -4469,44 +4470,52 @@ step:
 	SHLQ $0x04, AX
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED T0, 0(R10)(CX*1)
 	ADDQ AX, R10
-	DECQ blocks+8(FP)
+	DECQ count+112(FP)
 	JNZ  block
+	ADDQ bnext+72(FP), R9
+	ADDQ bnext+72(FP), SI
+	MOVQ cnext+96(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, c+80(FP)
+	DECQ panels+8(FP)
+	JNZ  panel
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
 
-// func matrixSplit1x2AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
-TEXT ·matrixSplit1x2AMX(SB), NOSPLIT, $0-96
+// func matrixSplit1x2AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
+TEXT ·matrixSplit1x2AMX(SB), NOSPLIT, $0-120
 	MOVQ shape+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x80; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ steps+16(FP), BX
-	MOVQ ahigh+24(FP), R8
-	MOVQ alow+32(FP), R13
-	MOVQ lda+40(FP), DI
-	MOVQ bhigh+48(FP), R9
-	MOVQ blow+56(FP), SI
-	MOVQ ldfrom+72(FP), DX
-	MOVQ c+80(FP), R10
+	MOVQ steps+24(FP), BX
+	MOVQ lda+48(FP), DI
+	MOVQ bhigh+56(FP), R9
+	MOVQ blow+64(FP), SI
 	MOVQ ldc+88(FP), CX
-	SHLQ $0x02, DX
-	SHLQ $0x02, CX
 	SHLQ $0x02, DI
+	SHLQ $0x02, CX
 	MOVQ $0x00000080, R12
 
+panel:
+	MOVQ blocks+16(FP), AX
+	MOVQ ahigh+32(FP), R8
+	MOVQ alow+40(FP), R13
+	MOVQ AX, count+112(FP)
+	MOVQ c+80(FP), R10
+
 block:
-	MOVQ  from+64(FP), AX
-	TESTQ AX, AX
-	JNZ   load
+	CMPQ add+104(FP), $0x00
+	JNE  load
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO T1
-	JMP   start
+	JMP  start
 
 load:
-	MOVQ DX, R14
+	MOVQ R10, AX
+	MOVQ CX, R14
 	SHLQ $0x04, R14
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x10; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(DX*1), T0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x10; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(DX*1), T1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(CX*1), T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(CX*1), T1
 	ADDQ R14, AX
-	MOVQ AX, from+64(FP)
 
 start:
 	MOVQ DI, R11
@@ -4554,45 +4563,53 @@ step:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x84; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED T0, 0(R10)(CX*1)
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x8c; BYTE $0x0a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED T1, 64(R10)(CX*1)
 	ADDQ AX, R10
-	DECQ blocks+8(FP)
+	DECQ count+112(FP)
 	JNZ  block
+	ADDQ bnext+72(FP), R9
+	ADDQ bnext+72(FP), SI
+	MOVQ cnext+96(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, c+80(FP)
+	DECQ panels+8(FP)
+	JNZ  panel
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
 
-// func matrixSplit2x1AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
-TEXT ·matrixSplit2x1AMX(SB), NOSPLIT, $0-96
+// func matrixSplit2x1AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
+TEXT ·matrixSplit2x1AMX(SB), NOSPLIT, $0-120
 	MOVQ shape+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x80; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ steps+16(FP), BX
-	MOVQ ahigh+24(FP), R8
-	MOVQ alow+32(FP), R13
-	MOVQ lda+40(FP), DI
-	MOVQ bhigh+48(FP), R9
-	MOVQ blow+56(FP), SI
-	MOVQ ldfrom+72(FP), DX
-	MOVQ c+80(FP), R10
+	MOVQ steps+24(FP), BX
+	MOVQ lda+48(FP), DI
+	MOVQ bhigh+56(FP), R9
+	MOVQ blow+64(FP), SI
 	MOVQ ldc+88(FP), CX
-	SHLQ $0x02, DX
-	SHLQ $0x02, CX
 	SHLQ $0x02, DI
+	SHLQ $0x02, CX
 	MOVQ $0x00000080, R12
 
+panel:
+	MOVQ blocks+16(FP), AX
+	MOVQ ahigh+32(FP), R8
+	MOVQ alow+40(FP), R13
+	MOVQ AX, count+112(FP)
+	MOVQ c+80(FP), R10
+
 block:
-	MOVQ  from+64(FP), AX
-	TESTQ AX, AX
-	JNZ   load
+	CMPQ add+104(FP), $0x00
+	JNE  load
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO T2
-	JMP   start
+	JMP  start
 
 load:
-	MOVQ DX, R14
+	MOVQ R10, AX
+	MOVQ CX, R14
 	SHLQ $0x04, R14
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x10; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(DX*1), T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(CX*1), T0
 	ADDQ R14, AX
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x10; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(DX*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(CX*1), T2
 	ADDQ R14, AX
-	MOVQ AX, from+64(FP)
 
 start:
 	MOVQ DI, R11
@@ -4646,49 +4663,57 @@ step:
 	ADDQ AX, R10
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED T2, 0(R10)(CX*1)
 	ADDQ AX, R10
-	DECQ blocks+8(FP)
+	DECQ count+112(FP)
 	JNZ  block
+	ADDQ bnext+72(FP), R9
+	ADDQ bnext+72(FP), SI
+	MOVQ cnext+96(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, c+80(FP)
+	DECQ panels+8(FP)
+	JNZ  panel
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
 
-// func matrixSplit2x2AMX(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
-TEXT ·matrixSplit2x2AMX(SB), NOSPLIT, $0-96
+// func matrixSplit2x2AMX(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)
+TEXT ·matrixSplit2x2AMX(SB), NOSPLIT, $0-120
 	MOVQ shape+0(FP), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x80; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ steps+16(FP), BX
-	MOVQ ahigh+24(FP), R8
-	MOVQ alow+32(FP), R13
-	MOVQ lda+40(FP), DI
-	MOVQ bhigh+48(FP), R9
-	MOVQ blow+56(FP), SI
-	MOVQ ldfrom+72(FP), DX
-	MOVQ c+80(FP), R10
+	MOVQ steps+24(FP), BX
+	MOVQ lda+48(FP), DI
+	MOVQ bhigh+56(FP), R9
+	MOVQ blow+64(FP), SI
 	MOVQ ldc+88(FP), CX
-	SHLQ $0x02, DX
-	SHLQ $0x02, CX
 	SHLQ $0x02, DI
+	SHLQ $0x02, CX
 	MOVQ $0x00000080, R12
 
+panel:
+	MOVQ blocks+16(FP), AX
+	MOVQ ahigh+32(FP), R8
+	MOVQ alow+40(FP), R13
+	MOVQ AX, count+112(FP)
+	MOVQ c+80(FP), R10
+
 block:
-	MOVQ  from+64(FP), AX
-	TESTQ AX, AX
-	JNZ   load
+	CMPQ add+104(FP), $0x00
+	JNE  load
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO T1
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd0 // TILEZERO T2
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xd8 // TILEZERO T3
-	JMP   start
+	JMP  start
 
 load:
-	MOVQ DX, R14
+	MOVQ R10, AX
+	MOVQ CX, R14
 	SHLQ $0x04, R14
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x10; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(DX*1), T0
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x10; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(DX*1), T1
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x84; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(CX*1), T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x8c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(CX*1), T1
 	ADDQ R14, AX
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x10; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(DX*1), T2
-	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x10; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(DX*1), T3
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x08; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 0(AX)(CX*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x4b; BYTE $0x9c; BYTE $0x08; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILELOADD 64(AX)(CX*1), T3
 	ADDQ R14, AX
-	MOVQ AX, from+64(FP)
 
 start:
 	MOVQ DI, R11
@@ -4753,7 +4778,14 @@ step:
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x94; BYTE $0x0a; BYTE $0x00; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED T2, 0(R10)(CX*1)
 	BYTE $0xc4; BYTE $0xc2; BYTE $0x7a; BYTE $0x4b; BYTE $0x9c; BYTE $0x0a; BYTE $0x40; BYTE $0x00; BYTE $0x00; BYTE $0x00 // TILESTORED T3, 64(R10)(CX*1)
 	ADDQ AX, R10
-	DECQ blocks+8(FP)
+	DECQ count+112(FP)
 	JNZ  block
+	ADDQ bnext+72(FP), R9
+	ADDQ bnext+72(FP), SI
+	MOVQ cnext+96(FP), AX
+	SHLQ $0x02, AX
+	ADDQ AX, c+80(FP)
+	DECQ panels+8(FP)
+	JNZ  panel
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET

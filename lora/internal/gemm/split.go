@@ -21,9 +21,11 @@ type splits struct {
 	matrix [2][2]splitFunc                                    // by tiles of rows and of columns less one
 }
 
-// splitFunc is a [matrixFunc] of split numbers: a step adds the products of high by high,
-// of high by low and of low by high numbers, in this order.
-type splitFunc func(shape *byte, blocks, steps int, ahigh, alow *uint32, lda int, bhigh, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)
+// splitFunc multiplies split factors as a [matrixFunc] does those of bfloat16: a step adds
+// the products of high by high, of high by low and of low by high numbers, in this order.
+// It goes through some panels of b, bnext bytes apart, whose results lie cnext elements
+// apart; where add is not 0, sums begin with what they hold. count is for its own use.
+type splitFunc func(shape *byte, panels, blocks, steps int, ahigh, alow *uint32, lda int, bhigh, blow *uint32, bnext int, c *float32, ldc, cnext, add, count int)
 
 // Left is a split left factor [M, K]: rows of pairs along K, stride words apart.
 type Left struct {
@@ -71,9 +73,10 @@ func NewRight(mem []float32, k, n int) Right {
 	return Right{high: words[:size/2], low: words[size/2:], steps: (k + tileK - 1) / tileK, panels: (n + NR - 1) / NR}
 }
 
-// Part returns the first m rows and k columns of a left factor: the rows of pairs that a
-// product goes through.
-func (l Left) Part(m, k int) Left {
+// Part returns m rows of a left factor from row first on, and their first k columns.
+func (l Left) Part(first, m, k int) Left {
+	at := first * l.lines * tileRows
+	l.high, l.low = l.high[at:], l.low[at:]
 	l.m, l.steps = m, (k+tileK-1)/tileK
 	return l
 }
@@ -132,23 +135,28 @@ func (p *Pool) SplitColumns(to *Right, panel int, x Dense, scratch []uint32) {
 // multiples of 32. Column j of c lies in panel j/NR, apart elements after the one before;
 // rows of a panel are ldc apart.
 func (p *Pool) MulSplit(c []float32, ldc, apart int, a *Left, b *Right, k0, j0, cols int, add bool) {
+	p.mulPanels(c, ldc, apart, a, b, k0, j0, cols/NR, NR, add)
+	if rest := cols % NR; rest > 0 {
+		whole := cols - rest
+		p.mulPanels(c[whole/NR*apart:], ldc, apart, a, b, k0, j0+whole, 1, rest, add)
+	}
+}
+
+// mulPanels is MulSplit for panels of one width.
+func (p *Pool) mulPanels(c []float32, ldc, apart int, a *Left, b *Right, k0, j0, panels, width int, add bool) {
+	if panels == 0 {
+		return
+	}
 	w := &p.workers[0]
-	for j := 0; j < cols; j += NR {
-		width := min(NR, cols-j)
-		bhigh, blow := b.at((j0+j)/NR, k0/tileK)
-		for r := 0; r < a.m; {
-			rows, blocks := min(a.m-r, matrixRows), max(1, (a.m-r)/matrixRows)
-			w.shape.set(rows, width)
-			ahigh, alow := a.at(r, 0)
-			to := &c[j/NR*apart+r*ldc]
-			from := to
-			if !add {
-				from = nil
-			}
-			kernel := p.kern.splits.matrix[btoi(rows > tileRows)][btoi(width > tileRows)]
-			kernel(&w.shape[0], blocks, a.steps, ahigh, alow, a.lines*tileRows, bhigh, blow, from, ldc, to, ldc)
-			r += blocks * rows
-		}
+	bhigh, blow := b.at(j0/NR, k0/tileK)
+	for r := 0; r < a.m; {
+		rows, blocks := min(a.m-r, matrixRows), max(1, (a.m-r)/matrixRows)
+		w.shape.set(rows, width)
+		ahigh, alow := a.at(r, 0)
+		kernel := p.kern.splits.matrix[btoi(rows > tileRows)][btoi(width > tileRows)]
+		kernel(&w.shape[0], panels, blocks, a.steps, ahigh, alow, a.lines*tileRows,
+			bhigh, blow, b.steps*tileRows*NR*4, &c[r*ldc], ldc, apart, btoi(add), 0)
+		r += blocks * rows
 	}
 }
 

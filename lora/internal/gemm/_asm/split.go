@@ -83,7 +83,7 @@ func splitPairs512(order Mem) {
 }
 
 // splitMatrixSignature is that of a splitFunc of package gemm.
-const splitMatrixSignature = "func(shape *byte, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, from *float32, ldfrom int, c *float32, ldc int)"
+const splitMatrixSignature = "func(shape *byte, panels int, blocks int, steps int, ahigh *uint32, alow *uint32, lda int, bhigh *uint32, blow *uint32, bnext int, c *float32, ldc int, cnext int, add int, count int)"
 
 // Registers of a splitMatrix in place of some of a matrixTile.
 var (
@@ -101,18 +101,48 @@ func (m *splitMatrix) emit() {
 	Doc(fmt.Sprintf("%s is a splitFunc of blocks of %d × %d tiles.", name, m.rows, m.cols))
 	Load(Param("shape"), regCount)
 	configureTiles(regCount)
-	m.parameters("steps", regSteps, "ahigh", regLeft, "alow", regLeftLow, "lda", regLeftStride, "bhigh", regRight, "blow", regRightLow,
-		"ldfrom", regFromStride, "c", regTo, "ldc", regToStride)
-	m.strides()
-	blocks, from := lies("blocks"), lies("from")
+	m.parameters("steps", regSteps, "lda", regLeftStride, "bhigh", regRight, "blow", regRightLow, "ldc", regToStride)
+	SHLQ(Imm(2), regLeftStride)
+	SHLQ(Imm(2), regToStride)
+	MOVQ(U32(4*nr), regRightStride)
+	Label("panel")
+	m.parameters("blocks", regCount, "ahigh", regLeft, "alow", regLeftLow)
+	MOVQ(regCount, lies("count"))
+	MOVQ(lies("c"), regTo)
 	Label("block")
-	m.begin(from)
+	m.begin(lies("add"))
 	m.reduce()
 	m.store()
-	DECQ(blocks)
+	DECQ(lies("count"))
 	JNZ(LabelRef("block"))
+	ADDQ(lies("bnext"), regRight)
+	ADDQ(lies("bnext"), regRightLow)
+	MOVQ(lies("cnext"), regCount)
+	SHLQ(Imm(2), regCount)
+	ADDQ(regCount, lies("c"))
+	DECQ(lies("panels"))
+	JNZ(LabelRef("panel"))
 	releaseTiles()
 	RET()
+}
+
+// begin sets the sums to 0, or to what the result holds where add is not 0.
+func (m *splitMatrix) begin(add Mem) {
+	CMPQ(add, Imm(0))
+	JNE(LabelRef("load"))
+	m.each(func(r, c int) { zeroTile(m.sum(r, c)) })
+	JMP(LabelRef("start"))
+	Label("load")
+	MOVQ(regTo, regCount)
+	MOVQ(regToStride, regOne)
+	SHLQ(Imm(4), regOne)
+	for r := range m.rows {
+		for c := range m.cols {
+			loadTile(regCount, regToStride, tileBytes*c, m.sum(r, c))
+		}
+		ADDQ(regOne, regCount)
+	}
+	Label("start")
 }
 
 // reduce runs over the reduction, and leaves the left factor at the next block of rows.
