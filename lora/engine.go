@@ -101,9 +101,11 @@ type Kind int
 
 // Kinds of weights. Arithmetic is float32 (float64 on the reference engine) whatever
 // the kind; but an engine whose name ends in bf16 rounds what it multiplies a BF16
-// weight with to bfloat16 too, to nearest even, and sums in float32. In tiles (amxbf16)
-// and on CUDA it does so for quantised weights as well, whose numbers it rounds likewise;
-// on CUDA also in attention.
+// weight with to bfloat16 too, to nearest even, and sums in float32. On CUDA it does so
+// for quantised weights as well, whose numbers it rounds likewise, and in attention. In
+// tiles (amxbf16) that holds for gradients on their way back through quantised weights;
+// forward, 64 neighbours of a row at a time are rounded to multiples of 1/16256 of the
+// largest, the numbers of 4 bits likewise, and products are summed without rounding.
 const (
 	F32       Kind = iota // as read, 4 bytes each
 	BF16                  // rounded to nearest even, 2 bytes each

@@ -27,7 +27,8 @@ var openers = map[string]func(variant string) (Engine, error){
 //	cpu             float32, the fastest variant that this machine runs
 //	cpu:avx512      that variant, or an error that names what the machine runs
 //	cpu:avx512bf16  avx512, but what meets a BF16 weight is rounded to bfloat16 first
-//	cpu:amxbf16     likewise, and for quantised weights too, multiplied in tiles (AMX)
+//	cpu:amxbf16     likewise, in tiles (AMX), and what meets a quantised weight is rounded
+//	                to 15 bits, or a gradient to bfloat16
 //	cpu:avx2
 //	cpu:generic     plain Go, on every machine
 //	float64         plain loops in float64, the reference; slow

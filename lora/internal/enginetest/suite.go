@@ -79,7 +79,9 @@ type suite struct {
 // rounding returns the relative error at which the engine takes a product of a number with
 // a frozen weight, apart from that of float32: on the engines whose names end in bf16, that
 // of the number rounded to bfloat16 where the weight is of that kind, and on those of CUDA
-// that of both factors rounded where its numbers are codes with scales.
+// and in tiles that of both factors rounded where its numbers are codes with scales. (Tiles
+// round so on the way back only. Forward they round 64 neighbours to multiples of 1/16256 of
+// the largest, which is far less as long as none is much larger than the others.)
 func (s *suite) rounding(kind lora.Kind) float64 {
 	switch {
 	case !strings.HasSuffix(s.got.Name(), "bf16"):

@@ -69,8 +69,8 @@ func PackInt8Bands(n, k int, scales []float32, order CodeOrder, fill func(band [
 	p := newInt8(n, k, scales, order)
 	eachBand(p, fill, func(band []int8, panel, rows int) {
 		dst := p.quant.codes[panel*NR*p.depth:]
-		if p.quant.order == ByRow {
-			p.quant.byRow(dst, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(band))), len(band)), rows, k)
+		if p.quant.order == InTiles {
+			p.quant.inTiles(dst, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(band))), len(band)), rows, k)
 			return
 		}
 		for r := range rows {
@@ -90,8 +90,8 @@ func PackNF4Bands(n, k int, table *[16]float32, round Rounding, order CodeOrder,
 	p := newNF4(n, k, table, round, order)
 	eachBand(p, fill, func(band []byte, panel, rows int) {
 		dst := p.quant.codes[panel*NR/2*p.depth:]
-		if p.quant.order == ByRow {
-			p.quant.byRow(dst, band, rows, k)
+		if p.quant.order == InTiles {
+			p.quant.inTiles(dst, band, rows, k)
 			return
 		}
 		packNibbles(dst, band, rows, k)

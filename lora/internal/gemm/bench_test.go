@@ -143,7 +143,7 @@ func BenchmarkStream(b *testing.B) {
 				}
 				return made[order]
 			}
-			for _, m := range []int{1, 2, 4, 8, 16, 24} {
+			for _, m := range []int{1, 2, 4, 8, 16, 24, 32, 48, 64} {
 				x, y := onLines(m, k).noise(1).Dense, onLines(m, n).Dense
 				b.Run(fmt.Sprint(m), func(b *testing.B) {
 					eachPool(b, func(b *testing.B, p *Pool) {

@@ -31,8 +31,10 @@
 // A matrix of codes of 4 bits ([PackNF4]) or 8 bits ([PackInt8]) multiplies as the
 // float32 matrix of the numbers behind its codes, bit by bit. Numbers are computed in
 // registers for a few rows (where the variant has kernels for it), a block of a panel
-// at a time in scratch memory for more. The variant amxbf16 rounds them to bfloat16, and
-// multiplies as by a matrix of those; it holds codes in another order ([Pool.Order]).
+// at a time in scratch memory for more. The variant amxbf16 holds codes in another order
+// ([Pool.Order]) and multiplies by them in whole numbers, see below; [Mul] rounds the
+// numbers behind them to bfloat16, and multiplies as by a matrix of those. So does [MulT]
+// where K is no multiple of [ScaleBlock] or numbers are of half precision.
 //
 // # Variants
 //
@@ -50,7 +52,7 @@
 //		acc += bf16(alpha * x[i,r]) * w[j,r]
 //	}
 //
-// The variant amxbf16 has the same factors, of codes too, and multiplies tiles of them:
+// The variant amxbf16 has the same factors, and multiplies tiles of them:
 // the terms are added in steps of 32, those at even and at odd places apart:
 //
 //	for r := 0; r < K; r += 32 { // missing last terms are 0
@@ -63,6 +65,18 @@
 //	}
 //
 // Subnormal factors and sums count as 0 in both.
+//
+// By codes, amxbf16 multiplies ScaleBlock numbers of a row at a time, rounded to multiples
+// of 1/16256 of the largest of them in size; the table of codes of 4 bits is rounded
+// likewise. Their products are whole numbers, whose sum is exact (but that what comes of
+// the last 7 bits of both factors does not count where codes are of 4 bits), and
+//
+//	for b := range K / ScaleBlock {
+//		acc += float32(sum[b]) * (unit[i,b] * scale[j,b])
+//	}
+//
+// where unit is what a sum of 1 is worth for a scale of 1. Numbers of a block that are all
+// smaller than 2⁻¹⁰⁰ count as 0. A NaN or an infinity makes its row NaN.
 //
 // # Duties of the caller
 //

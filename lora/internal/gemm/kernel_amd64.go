@@ -133,9 +133,16 @@ func withMatrices(k kernels) kernels {
 	k.dots = &dots{
 		matrix: &matrices{
 			column: [2][2]matrixFunc{{matrix1x1AMX, matrix1x2AMX}, {matrix2x1AMX, matrix2x2AMX}},
-			few:    [2][2]rowMatrixFunc{{matrixRows4x1AMX, matrixRows4x2AMX}, {matrixRows8x1AMX, matrixRows8x2AMX}},
-			half:   [2]unpackHalfFunc{unpackHalf4AVX512, unpackHalf8AVX512},
-			zip:    zipRowsAVX512, pairs: pairsAVX512,
+			integers: integers{
+				quantize: quantizeAVX512,
+				expand:   expandDigitsAVX512,
+				whole:    [2]integerFunc{integers8AMX, integersDigitsAMX},
+				short:    [2]integerFunc{integers8ShortAMX, integersDigitsShortAMX},
+				codes:    integers4ShortAMX,
+				single:   [2]integerFunc{integers8SingleAMX, integers4SingleAMX},
+			},
+			half: [2]unpackHalfFunc{unpackHalf4AVX512, unpackHalf8AVX512},
+			zip:  zipRowsAVX512, pairs: pairsAVX512,
 		},
 		halve:  halveAVX512,
 		pairUp: pairUpAVX512,

@@ -22,26 +22,41 @@ func peakAMX(shape *byte, n int)
 // unpackHalf4AVX512 is an unpackHalfFunc.
 func unpackHalf4AVX512(dst *uint32, src *byte, scale *float32, table *float32, half int)
 
-// matrixRows4x1AMX is a rowMatrixFunc of 1 tiles of columns.
-func matrixRows4x1AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
-
-// matrixRows4x2AMX is a rowMatrixFunc of 2 tiles of columns.
-func matrixRows4x2AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
-
 // unpackHalf8AVX512 is an unpackHalfFunc.
 func unpackHalf8AVX512(dst *uint32, src *byte, scale *float32, table *float32, half int)
-
-// matrixRows8x1AMX is a rowMatrixFunc of 1 tiles of columns.
-func matrixRows8x1AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
-
-// matrixRows8x2AMX is a rowMatrixFunc of 2 tiles of columns.
-func matrixRows8x2AMX(shape *byte, blocks int, x *uint32, ldx int, b *byte, scale *float32, table *float32, scratch *byte, from *float32, c *float32)
 
 // zipRowsAVX512 is zipRowsGo.
 func zipRowsAVX512(dst *uint32, src *uint32)
 
 // pairsAVX512 is pairsGo for a multiple of 16 numbers.
 func pairsAVX512(dst *uint32, even *float32, odd *float32, n int)
+
+// quantizeAVX512 is quantizeGo.
+func quantizeAVX512(dst *byte, unit *float32, src *float32, blocks int, one float32)
+
+// expandDigitsAVX512 is expandDigitsGo.
+func expandDigitsAVX512(dst *byte, src *byte, table *byte, blocks int)
+
+// integers8AMX is an integerFunc.
+func integers8AMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
+
+// integers8ShortAMX is an integerFunc.
+func integers8ShortAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
+
+// integersDigitsAMX is an integerFunc.
+func integersDigitsAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
+
+// integersDigitsShortAMX is an integerFunc.
+func integersDigitsShortAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
+
+// integers4ShortAMX is an integerFunc.
+func integers4ShortAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
+
+// integers8SingleAMX is an integerFunc.
+func integers8SingleAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
+
+// integers4SingleAMX is an integerFunc.
+func integers4SingleAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
 
 // splitRowsAVX512 is splitRowsGo for a multiple of 32 numbers.
 func splitRowsAVX512(high *uint32, low *uint32, src *float32, n int)

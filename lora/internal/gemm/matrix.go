@@ -8,12 +8,12 @@ const (
 	tileK    = 32  // numbers along the reduction that one instruction takes
 	matrixK  = 576 // longest reduction block: one of a panel stays in the nearest cache
 
-	matrixRows    = 2 * tileRows                // of a kernel's block
-	matrixBlocks  = 16                          // reduction blocks packed at once
-	matrixResting = 512                         // rows whose block stays in the second-level cache
-	matrixPanels  = 14                          // most panels between which the result stays there too
-	matrixCodedK  = maxScales / NR * ScaleBlock // longest reduction block of codes for few rows: a worker holds its scales
-	streamAhead   = 8 << 10                     // bytes by which few rows fetch their panels ahead of use
+	matrixRows    = 2 * tileRows // of a kernel's block
+	matrixBlocks  = 16           // reduction blocks packed at once
+	matrixResting = 512          // rows whose block stays in the second-level cache
+	matrixPanels  = 14           // most panels between which the result stays there too
+	matrixCoded   = 10           // most panels that few rows of whole numbers meet in one piece
+	streamAhead   = 8 << 10      // bytes by which few rows fetch their panels ahead of use
 )
 
 // tilesVariant is the name of the variant that has them.
@@ -25,8 +25,9 @@ type matrices struct {
 	// one.
 	column [2][2]matrixFunc
 
-	few   [2][2]rowMatrixFunc // codes by few rows: by bits, 4 or 8, and tiles of rows less one
-	half  [2]unpackHalfFunc   // by bits
+	integers integers
+
+	half  [2]unpackHalfFunc // by bits
 	zip   func(dst, src *uint32)
 	pairs func(dst *uint32, even, odd *float32, n int) // a multiple of 16
 }
@@ -63,6 +64,19 @@ func (s *tileShape) set(rows, cols int) {
 		}
 		s.tile(4+t, r, tileRows)
 		s.tile(6+t, tileRows, c)
+	}
+}
+
+// setIntegers makes the shape for sums of so many rows and whole panels, see integerFunc.
+func (s *tileShape) setIntegers(rows int) {
+	clear(s[:])
+	s[0] = 1
+	for t := range 8 {
+		r := rows
+		if t >= 6 {
+			r = tileRows
+		}
+		s.tile(t, r, tileRows)
 	}
 }
 

@@ -12,7 +12,11 @@ func (j *product) pack(worker, lo, hi int) {
 	if j.ends() {
 		j.packTail(lo, hi)
 	}
-	if j.dot {
+	switch {
+	case j.integers():
+		j.quantizeRows(worker, lo, hi)
+		return
+	case j.dot:
 		j.packPairs(worker, lo, hi)
 		return
 	}
@@ -43,6 +47,9 @@ func (j *product) layOut(worker int, inPlace bool, panel, k0, k int) *byte {
 		return j.resident(panel, k0)
 	}
 	w := &j.pool.workers[worker]
+	if j.integers() {
+		return j.layIntegers(w, panel, k0, k)
+	}
 	dst := w.scratch
 	switch j.source {
 	case panelsBF16:

@@ -28,6 +28,7 @@ type Pool struct {
 	closed  atomic.Bool
 
 	packed   []float32                // rows of the left factor, see packLeft
+	lefts    []float32                // units of its whole numbers, see product.unit
 	tail     []float32                // rows of the left factor of a product's tail
 	job      product                  // product in progress
 	pieces   []int                    // first units of its pieces, see product.deal
@@ -40,15 +41,16 @@ type Pool struct {
 
 // worker is what belongs to one worker.
 type worker struct {
-	wake    chan struct{}
-	parked  atomic.Bool
-	scratch []float32 // one block of the right factor, see product.layOut
-	between []float32 // results between two reduction blocks, see product.sums
-	pairs   []uint32  // a block of NR × NR on its way there
-	scales  []float32 // of the codes in use, maxScales
-	turned  []uint32  // a block of NR × NR in pairs, on its way
-	shape   tileShape // of the tiles in use
-	_       [64]byte  // keep neighbours on other cache lines
+	wake     chan struct{}
+	parked   atomic.Bool
+	scratch  []float32 // one block of the right factor, see product.layOut
+	between  []float32 // results between two reduction blocks, see product.sums
+	pairs    []uint32  // a block of NR × NR on its way there
+	scales   []float32 // of the codes in use, at least maxScales
+	turned   []uint32  // a block of NR × NR in pairs, on its way
+	integers []float32 // sums and codes in digits, see integerFunc
+	shape    tileShape // of the tiles in use
+	_        [64]byte  // keep neighbours on other cache lines
 }
 
 // failure carries a panic from a worker to the caller.
@@ -84,8 +86,9 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	for i := range p.workers {
 		p.workers[i].scratch = aligned(blockK * NR)
 		p.workers[i].pairs = asWords(aligned(NR * NR))
-		p.workers[i].scales = aligned(maxScales)
+		p.workers[i].scales = aligned(max(maxScales, heldScales))
 		p.workers[i].turned = asWords(aligned(NR * NR / 2))
+		p.workers[i].integers = aligned(integerScratch)
 		if i > 0 {
 			p.workers[i].wake = make(chan struct{}, 1)
 			go p.serve(i)

@@ -129,7 +129,7 @@ func (j *product) blockLimit() int {
 	kern := j.pool.kern
 	switch {
 	case j.fewRows():
-		return matrixCodedK
+		return j.reach()
 	case j.matrix():
 		return matrixK
 	case j.dot:
@@ -174,6 +174,7 @@ func (j *product) part() {
 	if need := j.blocks() * j.rows * j.lda; len(p.packed) < need {
 		p.packed = aligned(need)
 	}
+	j.growUnits()
 	if need := j.rows * leftStride; j.ends() && len(p.tail) < need {
 		p.tail = aligned(need)
 	}
@@ -182,9 +183,6 @@ func (j *product) part() {
 		j.tall = evenly(j.rows, max(resting/high*high, high), high)
 		p.workers[0].grow(j.groupPanels() * j.tall * NR)
 		j.pack(0, 0, j.rows)
-		if j.fewRows() {
-			j.turnLeft()
-		}
 		j.units(0, 0, j.panels()*j.bands())
 		return
 	}
@@ -193,9 +191,6 @@ func (j *product) part() {
 		p.workers[i].grow(j.groupPanels() * j.tall * NR)
 	}
 	p.For(j.rows, evenly(j.rows, max(j.rows/(4*len(p.workers)), p.kern.mr), 1), p.packRows)
-	if j.fewRows() {
-		j.turnLeft()
-	}
 	p.pieces = j.deal(p.pieces[:0])
 	p.For(len(p.pieces)-1, 1, p.runTiles)
 }
@@ -238,8 +233,8 @@ func (j *product) tiling() (high, resting int) {
 // groupPanels returns the panels between which the result stays in that cache.
 func (j *product) groupPanels() int {
 	switch {
-	case j.matrix() && j.ofCodes() && j.m <= matrixRows:
-		return 1 // they are read in the order of memory
+	case j.fewRows():
+		return matrixCoded
 	case j.matrix():
 		return matrixPanels
 	}

@@ -13,15 +13,17 @@ import (
 // A panel of 8-bit codes by column is [K][NR]. One of 4-bit codes is [K][NR/2] bytes: byte
 // c holds column c in its lower half and column c+NR/2 in its upper half.
 type quantized struct {
-	form   form
-	order  CodeOrder
-	codes  []byte
-	table  *[16]float32
-	scales Scales // in the order of panels if blocks is not 0
-	pitch  int
-	blocks int    // of a row, or 0 where scales are in the order of the matrix
-	step   int    // neighbours along K, from multiples of it on, that share a scale in every row
-	tame   []bool // by panel, or nil: see form tame
+	form    form
+	order   CodeOrder
+	codes   []byte
+	table   *[16]float32
+	digits  digits  // of the table, where codes lie in tiles
+	largest float32 // of the table, in size
+	scales  Scales  // in the order of panels if blocks is not 0
+	pitch   int
+	blocks  int    // of a row, or 0 where scales are in the order of the matrix
+	step    int    // neighbours along K, from multiples of it on, that share a scale in every row
+	tame    []bool // by panel, or nil: see form tame
 }
 
 // form is what codes are: a Rounding for codes of 4 bits that are rounded so, codes8, or
@@ -137,16 +139,18 @@ func newInt8(n, k int, scales []float32, order CodeOrder) *Packed {
 	return p
 }
 
-// makeCodes makes room for the codes, in the order of rows where that is asked for, every
-// row is of whole blocks, and numbers are not of half precision, which is rare.
+// makeCodes makes room for the codes, in the order given where that can be, see [CodeOrder].
+// Behind them, kernels may read as much as two blocks of a panel in 4 bits take.
 func (p *Packed) makeCodes(order CodeOrder) {
+	const spare = ScaleBlock * NR
 	q := p.quant
-	if p.k%ScaleBlock == 0 && q.form != form(RoundF16) {
-		q.order = order
+	digits, largest := digitsOf(q.table)
+	if p.k%ScaleBlock == 0 && q.form != form(RoundF16) && largest-largest == 0 {
+		q.order, q.digits, q.largest = order, digits, largest
 	}
 	q.step = commonStep(q.pitch)
-	words := asWords(aligned(p.panels() * p.depth * NR * q.form.bits() / 32))
-	q.codes = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), 4*len(words))
+	bytes := p.panels() * p.depth * NR * q.form.bits() / 8
+	q.codes = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(aligned((bytes+spare)/4)))), bytes+spare)[:bytes]
 }
 
 // commonStep returns the largest power of two up to ScaleBlock that divides pitch.
@@ -209,8 +213,8 @@ func (p *Packed) codeAt(n0, k int) *byte {
 // value returns element (i, k) of a quantised matrix.
 func (p *Packed) value(i, k int) float32 {
 	q, c := p.quant, i%NR
-	if q.order == ByRow {
-		return q.form.number(p.codeByRow(i, k), q.table, p.scale(i, k))
+	if q.order == InTiles {
+		return q.form.number(p.codeInTiles(i, k), q.table, p.scale(i, k))
 	}
 	row := q.codes[(i/NR*NR*p.depth+k*NR)*q.form.bits()/8:]
 	code := row[c%(NR/2)] >> (c / (NR / 2) * 4) & 15

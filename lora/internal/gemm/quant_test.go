@@ -104,7 +104,7 @@ func normal(r *rand.Rand, n int) []float32 {
 
 // Products with codes are those with the numbers behind them, bit by bit, on every
 // variant, for any number of rows and any range of the matrix; where tiles multiply, with
-// these numbers rounded to bfloat16.
+// these numbers rounded to bfloat16, but for those that are of whole numbers.
 func TestCodesMultiplyAsTheirNumbers(t *testing.T) {
 	shapes := [][2]int{
 		{1, 1}, {3, 64}, {32, 32}, // one panel
@@ -160,19 +160,24 @@ func compareCoded(t *testing.T, what string, codes, plain *Packed, m int, p *Poo
 		same(t, what, got.Dense, want.Dense)
 		got.checkGuards(t, what)
 	}
-	compare("MulT "+what, n, func(y Dense, w *Packed) { MulT(y, x.Dense, w, 1, 0, p) })
+	whole := codes.quant.order == InTiles
+	if !whole {
+		compare("MulT "+what, n, func(y Dense, w *Packed) { MulT(y, x.Dense, w, 1, 0, p) })
+	}
 	compare("Mul "+what, k, func(dx Dense, w *Packed) { Mul(dx, dy.Dense, w, 1.5, 1, p) })
 	if n <= NR {
 		return
 	}
 	tail := Dense{Data: dy.Data[NR:], Rows: m, Cols: n - NR, Stride: dy.Stride}
-	compare("MulTRange "+what, n-NR, func(y Dense, w *Packed) { MulTRange(y, x.Dense, w, NR, n, -1, 1, p) })
+	if !whole {
+		compare("MulTRange "+what, n-NR, func(y Dense, w *Packed) { MulTRange(y, x.Dense, w, NR, n, -1, 1, p) })
+	}
 	compare("MulRange "+what, k, func(dx Dense, w *Packed) { MulRange(dx, tail, w, NR, n, 1, 1, p) })
 }
 
 func TestRowOfCodes(t *testing.T) {
 	for _, s := range [][2]int{{1, 1}, {33, 65}, {70, 96}, {40, 192}} {
-		for _, order := range []CodeOrder{ByColumn, ByRow} {
+		for _, order := range []CodeOrder{ByColumn, InTiles} {
 			for name, c := range codedCases(s[0], s[1], order) {
 				got := frame(s[0], s[1], 1)
 				for i := range s[0] {
@@ -252,6 +257,15 @@ func TestUnpackingIsExact(t *testing.T) {
 	}
 }
 
+// eachTiles runs f with the kernels of variants that have tiles.
+func eachTiles(t *testing.T, f func(t *testing.T, m *matrices, p *Pool)) {
+	eachDots(t, func(t *testing.T, p *Pool) {
+		if m := p.kern.dots.matrix; m != nil {
+			f(t, m, p)
+		}
+	})
+}
+
 // The kernels of variants with tiles expand, pair and round as the plain loops do.
 func TestRowsOfCodesAreExact(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
@@ -260,12 +274,8 @@ func TestRowsOfCodesAreExact(t *testing.T) {
 	for i := range src {
 		src[i] = byte(r.IntN(256))
 	}
-	for _, v := range Variants() {
-		p := open2(t, 1, v)
-		if p.Order() != ByRow {
-			continue
-		}
-		m := p.kern.dots.matrix
+	eachTiles(t, func(t *testing.T, m *matrices, p *Pool) {
+		v := p.Variant()
 		compare := func(what string, got, want framed) {
 			t.Helper()
 			same(t, v+": "+what, got.Dense, want.Dense)
@@ -292,7 +302,7 @@ func TestRowsOfCodesAreExact(t *testing.T) {
 		m.pairs(&asWords(got.Data)[0], &numbers[0], &numbers[NR], NR)
 		pairsGo(&asWords(want.Data)[0], &numbers[0], &numbers[NR], NR)
 		compare("rounded pairs", got, want)
-	}
+	})
 }
 
 // Once a pool has grown to a product's size, codes are multiplied without allocation.

@@ -33,7 +33,8 @@ func (j *product) units(worker, lo, hi int) {
 			j.begin(r0, r1, panel, end)
 			j.thin(worker, r0, r1, panel, end)
 		} else if j.fewRows() {
-			j.thinRows(worker, panel, end)
+			j.integerThin(worker, panel, end)
+			j.finish(worker, r0, r1, panel, end)
 		} else if j.source == panelsQuant && !j.dot && r1-r0 <= maxCoded {
 			j.begin(r0, r1, panel, end)
 			j.thinCoded(worker, r0, r1, panel, end)
@@ -134,7 +135,11 @@ func (j *product) comingUp(b *rightBlock, block, panel int) {
 // panel's results are in sums.
 func (j *product) column(worker, r0, r1, block, panel int, right rightBlock, sums []float32) {
 	kern := j.pool.kern
-	if right.kind == pairs && kern.dots.matrix != nil {
+	switch {
+	case j.integers():
+		j.integerColumn(worker, r0, r1, block, panel, right.data, sums)
+		return
+	case j.matrix():
 		j.matrixColumn(worker, r0, r1, block, panel, right, sums)
 		return
 	}

@@ -23,6 +23,7 @@ var (
 	tilepass  = vex{1, 0x4b}
 	tilestore = vex{2, 0x4b}
 	tdpbf16ps = vex{2, 0x5c}
+	tdpbssd   = vex{3, 0x5e}
 )
 
 // bytes puts the prefix before the operand; x and b are the high bits of an address's
@@ -82,4 +83,9 @@ func storeTile(t byte, base, index reg.GPPhysical, disp int) {
 // multiplyTiles emits sum += left · right, of pairs of bfloat16.
 func multiplyTiles(right, left, sum byte) {
 	lay(tdpbf16ps.bytes(0, 0, right, 0xc0|sum<<3|left), "TDPBF16PS T%d, T%d, T%d", right, left, sum)
+}
+
+// multiplyIntegers emits sum += left · right, of signed bytes in groups of four.
+func multiplyIntegers(right, left, sum byte) {
+	lay(tdpbssd.bytes(0, 0, right, 0xc0|sum<<3|left), "TDPBSSD T%d, T%d, T%d", right, left, sum)
 }

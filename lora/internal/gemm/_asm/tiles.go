@@ -44,6 +44,7 @@ func tilesAMX() {
 	peakTiles()
 	order := wordOrder()
 	codedRows(order)
+	integers()
 	splits(order)
 }
 
