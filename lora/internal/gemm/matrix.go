@@ -8,6 +8,8 @@ const (
 	tileK    = 32  // numbers along the reduction that one instruction takes
 	matrixK  = 576 // longest reduction block: one of a panel stays in the nearest cache
 
+	matrixCodesK = 1024 // longest reduction by codes of 8 bits that is one block: these take half the bytes
+
 	matrixRows    = 2 * tileRows // of a kernel's block
 	matrixBlocks  = 16           // reduction blocks packed at once
 	matrixResting = 512          // rows whose block stays in the second-level cache

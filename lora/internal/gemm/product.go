@@ -130,6 +130,8 @@ func (j *product) blockLimit() int {
 	switch {
 	case j.fewRows():
 		return j.reach()
+	case j.integers() && j.w.quant.form == codes8 && j.k <= matrixCodesK:
+		return matrixCodesK
 	case j.matrix():
 		return matrixK
 	case j.dot:
