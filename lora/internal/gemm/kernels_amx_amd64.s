@@ -5424,7 +5424,7 @@ label160:
 	RET
 
 // func splitRowsAVX512(high *uint32, low *uint32, src *float32, n int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·splitRowsAVX512(SB), NOSPLIT, $0-32
 	MOVQ high+0(FP), AX
 	MOVQ low+8(FP), CX
@@ -5436,6 +5436,8 @@ TEXT ·splitRowsAVX512(SB), NOSPLIT, $0-32
 by32:
 	VMOVUPS       (DX), Z0
 	VMOVUPS       64(DX), Z1
+	PREFETCHT0    4096(DX)
+	PREFETCHT0    4160(DX)
 	BYTE $0x62; BYTE $0xf2; BYTE $0x77; BYTE $0x48; BYTE $0x72; BYTE $0xd0 // VCVTNE2PS2BF16 Z0, Z1, Z2
 	VPMOVZXWD     Y2, Z4
 	VPSLLD        $0x10, Z4, Z4
@@ -5463,7 +5465,7 @@ by32_done:
 	RET
 
 // func splitPairsAVX512(high *uint32, low *uint32, even *float32, odd *float32, n int)
-// Requires: AVX, AVX512BW, AVX512F
+// Requires: AVX, AVX512BW, AVX512F, MMX+
 TEXT ·splitPairsAVX512(SB), NOSPLIT, $0-40
 	MOVQ      high+0(FP), AX
 	MOVQ      low+8(FP), CX
@@ -5477,6 +5479,8 @@ TEXT ·splitPairsAVX512(SB), NOSPLIT, $0-40
 by16:
 	VMOVUPS       (DX), Z1
 	VMOVUPS       (BX), Z2
+	PREFETCHT0    4096(DX)
+	PREFETCHT0    4096(BX)
 	BYTE $0x62; BYTE $0xf2; BYTE $0x6f; BYTE $0x48; BYTE $0x72; BYTE $0xd9 // VCVTNE2PS2BF16 Z1, Z2, Z3
 	VPMOVZXWD     Y3, Z5
 	VPSLLD        $0x10, Z5, Z5

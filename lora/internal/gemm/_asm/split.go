@@ -19,6 +19,17 @@ func splits(order Mem) {
 	}
 }
 
+// soon is how far behind what is split the next rows of keys and values may lie, which come
+// from memory when a reply is decoded.
+const soon = 4096
+
+// askSoon fetches 128 bytes of what is split soon.
+func askSoon(at reg.GPVirtual) {
+	for line := range 2 {
+		PREFETCHT0(Mem{Base: at, Disp: soon + 64*line})
+	}
+}
+
 // halves512 emits the rounding of two vectors: high holds theirs, one after the other, and
 // low that of what it leaves.
 func halves512(x [2]reg.VecVirtual) (high, low reg.VecVirtual) {
@@ -49,6 +60,7 @@ func splitRows512() {
 		x := [2]reg.VecVirtual{ZMM(), ZMM()}
 		VMOVUPS(Mem{Base: src}, x[0])
 		VMOVUPS(Mem{Base: src, Disp: 64}, x[1])
+		askSoon(src)
 		high, low := halves512(x)
 		VMOVDQU32(high, Mem{Base: to})
 		VMOVDQU32(low, Mem{Base: rest})
@@ -69,6 +81,8 @@ func splitPairs512(order Mem) {
 		x := [2]reg.VecVirtual{ZMM(), ZMM()}
 		VMOVUPS(Mem{Base: even}, x[0])
 		VMOVUPS(Mem{Base: odd}, x[1])
+		PREFETCHT0(Mem{Base: even, Disp: soon})
+		PREFETCHT0(Mem{Base: odd, Disp: soon})
 		high, low := halves512(x)
 		VPERMW(high, shuffle, high)
 		VPERMW(low, shuffle, low)
