@@ -69,6 +69,10 @@ type expandDigitsFunc func(dst, src, table *byte, blocks int)
 // integerScratch words.
 type integerFunc func(shape *byte, rows, blocks, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
 
+// nestedPanelsFunc is a nestedFunc for all blocks of neighbouring panels, one after the
+// other. Up to NR codes behind the last may be read, and as many scales written.
+type nestedPanelsFunc func(dst *float32, codes *byte, panels, blocks int, numbers, nested *float32, first, row int, offset float32)
+
 // integers is what a variant has for that.
 type integers struct {
 	quantize quantizeFunc
@@ -76,6 +80,7 @@ type integers struct {
 	whole    [2]integerFunc // by digits of the right factor, less one: blocks of tileRows rows
 	short    [2]integerFunc // fewer rows
 	codes    integerFunc    // fewer rows by codes of 4 bits
+	nested   nestedPanelsFunc
 	single   [2]integerFunc // one row, its digits in rows of their own, by codes of 8 bits and of 4
 }
 
@@ -180,6 +185,11 @@ func (j *product) scalesAt(w *worker, panel, panels, block int) *float32 {
 	q, n0, k0, blocks := j.w.quant, j.first+panel*NR, j.k0+block*j.step, j.blockDepth(block)/ScaleBlock
 	if q.blocks > 0 && q.scales.Values != nil {
 		return &q.scales.Values[n0*q.blocks+k0/ScaleBlock*NR]
+	}
+	if q.blocks == blocks {
+		read, s := j.pool.kern.dots.matrix.integers.nested, &q.scales
+		read(&w.scales[0], &s.Codes[n0*blocks], panels, blocks, &s.Map[0], &s.Nested[0], n0*blocks, blocks, s.Offset)
+		return &w.scales[0]
 	}
 	for i := range panels {
 		j.w.panelScales(j.pool.kern, w.scales[i*blocks*NR:], n0+i*NR, k0, blocks)

@@ -222,6 +222,30 @@ func quantized1(f quantizeFunc, x []float32, blocks int) framed {
 	return out
 }
 
+// Scales in 8 bits are read as the plain loop does, panel by panel.
+func TestNestedScalesOfPanels(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	const panels, most = 3, 21
+	codes, nested := make([]byte, panels*most*NR+NR), normal(r, panels*most*NR/nestedBlock+2+nestedSpare)
+	numbers := normal(r, 256)
+	for i := range codes {
+		codes[i] = byte(r.IntN(256))
+	}
+	eachTiles(t, func(t *testing.T, m *matrices, _ *Pool) {
+		for blocks := 1; blocks <= most; blocks++ {
+			first := blocks * 5
+			got, want := frame(panels, blocks*NR, 0), frame(panels, blocks*NR, 0)
+			room := make([]float32, panels*blocks*NR+NR)
+			m.integers.nested(&room[0], &codes[0], panels, blocks, &numbers[0], &nested[0], first, blocks, 0.7)
+			copy(got.Data, room)
+			for p := range panels {
+				nestedGo(&want.Row(p)[0], &codes[p*blocks*NR], blocks, NR, &numbers[0], &nested[0], first+p*NR*blocks, blocks, 0.7, 0)
+			}
+			same(t, fmt.Sprint(blocks, " blocks"), got.Dense, want.Dense)
+		}
+	})
+}
+
 // What is not finite reaches its row of the result, and no other.
 func TestWholeNumbersThatAreNotFinite(t *testing.T) {
 	const m, n, k = 18, 40, 192

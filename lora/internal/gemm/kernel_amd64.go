@@ -139,6 +139,7 @@ func withMatrices(k kernels) kernels {
 				whole:    [2]integerFunc{integers8AMX, integersDigitsAMX},
 				short:    [2]integerFunc{integers8ShortAMX, integersDigitsShortAMX},
 				codes:    integers4ShortAMX,
+				nested:   nestedPanelsAVX512,
 				single:   [2]integerFunc{integers8SingleAMX, integers4SingleAMX},
 			},
 			half: [2]unpackHalfFunc{unpackHalf4AVX512, unpackHalf8AVX512},

@@ -58,6 +58,9 @@ func integers8SingleAMX(shape *byte, rows int, blocks int, steps int, a *byte, l
 // integers4SingleAMX is an integerFunc.
 func integers4SingleAMX(shape *byte, rows int, blocks int, steps int, a *byte, lda int, unit *float32, b *byte, scale *float32, table *byte, from *float32, ldfrom int, c *float32, ldc int, columns uint32, scratch *byte)
 
+// nestedPanelsAVX512 is a nestedPanelsFunc.
+func nestedPanelsAVX512(dst *float32, codes *byte, panels int, blocks int, numbers *float32, nested *float32, first int, row int, offset float32)
+
 // splitRowsAVX512 is splitRowsGo for a multiple of 32 numbers.
 func splitRowsAVX512(high *uint32, low *uint32, src *float32, n int)
 

@@ -63,7 +63,8 @@ func (q *quantized) inPanels(p *Packed, s Scales) {
 	if s.Values != nil {
 		q.scales.Values = aligned(p.panels() * blocks * NR)
 	} else {
-		q.scales.Codes = make([]byte, p.panels()*blocks*NR)
+		n := p.panels() * blocks * NR
+		q.scales.Codes = make([]byte, n, n+NR) // see nestedPanelsFunc
 	}
 	q.tame = make([]bool, p.panels())
 	p.eachPanel(func(_, panel int) {

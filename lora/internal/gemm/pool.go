@@ -86,7 +86,7 @@ func NewPool(workers int, variant string) (*Pool, error) {
 	for i := range p.workers {
 		p.workers[i].scratch = aligned(blockK * NR)
 		p.workers[i].pairs = asWords(aligned(NR * NR))
-		p.workers[i].scales = aligned(max(maxScales, heldScales))
+		p.workers[i].scales = aligned(max(maxScales, heldScales+NR))
 		p.workers[i].turned = asWords(aligned(NR * NR / 2))
 		p.workers[i].integers = aligned(integerScratch)
 		if i > 0 {

@@ -62,17 +62,7 @@ func nested512() {
 	}
 	loop("by1", argument("blocks"), 1, func() {
 		for v := range 2 {
-			block, within, scale, index := GP64(), GP64(), ZMM(), ZMM()
-			MOVQ(first, block)
-			if v > 0 {
-				ADDQ(row, block)
-			}
-			MOVBQZX(block.As8(), within)
-			SHRQ(Imm(8), block)
-			VPBROADCASTD(within.As32(), index)
-			VPADDD(spread, index, index)
-			VPSRLD(Imm(8), index, index)
-			VPERMPS(Mem{Base: outer, Index: block, Scale: 4}, index, scale)
+			scale, index := nestedScale(first, row, outer, spread, 0, v), ZMM()
 			VPMOVZXBD(Mem{Base: codes, Disp: 16 * v}, index)
 			VMULPS(lookUp256(table, bit, index), scale, scale)
 			VADDPS(offset, scale, scale)

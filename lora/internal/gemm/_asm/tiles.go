@@ -45,6 +45,7 @@ func tilesAMX() {
 	order := wordOrder()
 	codedRows(order)
 	integers()
+	nestedPanels512()
 	splits(order)
 }
 
