@@ -93,6 +93,7 @@ func (p *attendPiece) splitGather(depth int) {
 			p.splitValues(&weights, node, lo, hi, depth)
 		}
 	}
+	clear(a.split.rows[:]) // what holds them may be given up
 }
 
 // splitValues adds the values that rows [lo, hi), whose paths go through a node at the end
