@@ -105,7 +105,8 @@ type Kind int
 // for quantised weights as well, whose numbers it rounds likewise, and in attention. In
 // tiles (amxbf16) that holds for gradients on their way back through quantised weights;
 // forward, 64 neighbours of a row at a time are rounded to multiples of 1/16256 of the
-// largest, the numbers of 4 bits likewise, and products are summed without rounding.
+// largest, the numbers of 4 bits likewise, and products are summed without rounding, where
+// the weight's rows are whole blocks of 64.
 const (
 	F32       Kind = iota // as read, 4 bytes each
 	BF16                  // rounded to nearest even, 2 bytes each

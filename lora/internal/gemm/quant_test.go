@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -259,6 +260,10 @@ func TestUnpackingIsExact(t *testing.T) {
 
 // eachTiles runs f with the kernels of variants that have tiles.
 func eachTiles(t *testing.T, f func(t *testing.T, m *matrices, p *Pool)) {
+	t.Helper()
+	if !slices.Contains(Variants(), tilesVariant) {
+		t.Skip("this machine or build has no tiles")
+	}
 	eachDots(t, func(t *testing.T, p *Pool) {
 		if m := p.kern.dots.matrix; m != nil {
 			f(t, m, p)

@@ -9,7 +9,7 @@ import (
 // Registers, tiles among them, survive the signals by which the runtime stops goroutines
 // in the middle of a kernel.
 func TestProductsSurviveSignals(t *testing.T) {
-	const m, n, k = 70, 200, 900
+	const n, k = 200, 896
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -23,16 +23,18 @@ func TestProductsSurviveSignals(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-stopped }()
-	x, w := frame(m, k, 0).noise(1), frame(n, k, 0).noise(2)
-	bits, _ := toBF16(w.Dense)
-	packed := PackBF16(bits, n, k)
 	for _, v := range Variants() {
 		p := open2(t, 3, v)
-		want, got := frame(m, n, 0), frame(m, n, 0)
-		MulT(want.Dense, x.Dense, packed, 1, 0, p)
-		for i := range 50 {
-			MulT(got.Dense, x.Dense, packed, 1, 0, p)
-			same(t, fmt.Sprintf("%s, product %d", v, i), got.Dense, want.Dense)
+		for name, pack := range everyForm(n, k) {
+			packed := pack(p.Order())
+			for _, m := range []int{1, 20, 70} {
+				x, want, got := frame(m, k, 0).noise(1), frame(m, n, 0), frame(m, n, 0)
+				MulT(want.Dense, x.Dense, packed, 1, 0, p)
+				for i := range 15 {
+					MulT(got.Dense, x.Dense, packed, 1, 0, p)
+					same(t, fmt.Sprintf("%s by %d rows on %s, product %d", name, m, v, i), got.Dense, want.Dense)
+				}
+			}
 		}
 	}
 }

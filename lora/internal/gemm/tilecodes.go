@@ -14,8 +14,9 @@ const (
 	// InTiles is the order of variants with tiles: of a panel, codes of 8 bits are
 	// [K/ScaleBlock][2][ScaleBlock/4][NR/2][4], 4 neighbours along K side by side. Codes of 4
 	// bits are [K/ScaleBlock][2][ScaleBlock/8][NR/2][4] bytes, the first half of a block in the
-	// lower half of the bytes, the second in the upper. Matrices whose rows are not whole blocks, those of half precision, and those
-	// whose table is not finite are in the other order all the same.
+	// lower half of the bytes, the second in the upper. Matrices whose rows are not whole
+	// blocks, those of half precision, and those whose table is not finite are in the other
+	// order all the same.
 	InTiles
 )
 
@@ -84,9 +85,9 @@ func (p *Packed) codeInTiles(i, k int) byte {
 	return code
 }
 
-// zipRowCodes lays out rows [k0, k0+k) of w, codes by row, columns of one panel width, as
+// zipCodes lays out rows [k0, k0+k) of w, codes in tiles, columns of one panel width, as
 // pairs of rows.
-func (j *product) zipRowCodes(dst []uint32, w *worker, panel, k0, k int) {
+func (j *product) zipCodes(dst []uint32, w *worker, panel, k0, k int) {
 	for r := 0; r < k; r += NR {
 		n0 := j.first + k0 + r
 		j.w.blockScales(j.pool.kern, w.scales, n0, 1, panel*NR, 1)
@@ -137,7 +138,7 @@ func (j *product) unpackPairRows(dst []uint32, w *worker, panel, k0, k int) {
 func (j *product) layCodes(dst []uint32, w *worker, panel, k0, k int) {
 	switch turned := j.source == panelsQuantTransposed; {
 	case turned && j.w.quant.order == InTiles:
-		j.zipRowCodes(dst, w, panel, k0, k)
+		j.zipCodes(dst, w, panel, k0, k)
 	case turned:
 		j.unpackPairRows(dst, w, panel, k0, k)
 	default:

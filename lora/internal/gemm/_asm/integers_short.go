@@ -107,16 +107,23 @@ func (m *integerShort) step(lag Mem) {
 			m.right(codeBlock+codeTile*half, right)
 			multiplyIntegers(right, 4, sum+1)
 		}
-		m.fetch(half)
-		if m.codes {
-			m.expand(half)
-		}
-		if half == 0 {
-			m.store(3, regWholeBefore)
-			m.late(lag)
-		} else {
-			m.store(1, regWhole)
-		}
+		m.between(half, lag, 3, 1)
+	}
+}
+
+// between emits what goes on while tiles compute half of a step: codes are fetched and
+// expanded, the sums of a tile are stored, of the step before or of this one, and older
+// ones are added.
+func (m *integerShort) between(half int, lag Mem, before, now byte) {
+	m.fetch(half)
+	if m.codes {
+		m.expand(half)
+	}
+	if half == 0 {
+		m.store(before, regWholeBefore)
+		m.late(lag)
+	} else {
+		m.store(now, regWhole)
 	}
 }
 
@@ -143,16 +150,7 @@ func (m *integerShort) stepOfOne(lag Mem) {
 			m.right(codeBlock+codeTile*half, 7)
 			multiplyIntegers(7, 5, byte(half))
 		}
-		m.fetch(half)
-		if m.codes {
-			m.expand(half)
-		}
-		if half == 0 {
-			m.store(1, regWholeBefore)
-			m.late(lag)
-		} else {
-			m.store(0, regWhole)
-		}
+		m.between(half, lag, 1, 0)
 	}
 }
 
